@@ -1,0 +1,49 @@
+"""The scripts: the same VAE in PyTorch, TensorFlow and JAX. Importing this package imports none of them.
+
+`BACKENDS` maps the one word that names a backend everywhere (command line, extra, test session) to its module.
+"""
+
+import importlib
+import importlib.util
+from types import MappingProxyType
+from typing import Final, cast
+
+from shared import checks
+from shared.contract import Backend
+
+BACKENDS: Final = MappingProxyType(
+    {
+        "torch": "implementations.torch_vae",
+        "tensorflow": "implementations.tensorflow_vae",
+        "jax": "implementations.jax_vae",
+        "oracle": "shared.oracle",
+    }
+)
+
+_REQUIRES: Final = {"torch": ("torch",), "tensorflow": ("tensorflow", "keras"), "jax": ("jax", "flax", "optax"), "oracle": ()}
+
+
+def installed() -> list[str]:
+    """The backends whose frameworks are installed, without importing them; `oracle` is always among them."""
+    return [name for name in BACKENDS if not missing_packages(name)]
+
+
+def missing_packages(name: str) -> list[str]:
+    """The packages that backend `name` needs and that are not installed."""
+    return [package for package in _REQUIRES[name] if importlib.util.find_spec(package) is None]
+
+
+def backend(name: str) -> Backend:
+    """The module of backend `name`, imported now.
+
+    Raises:
+        ValueError: unknown name; the message lists the known ones.
+        ModuleNotFoundError: its framework is not installed; the message says how to get it.
+    """
+    checks.one_of("backend", name, BACKENDS)
+    if missing := missing_packages(name):
+        raise ModuleNotFoundError(
+            f"backend: {name!r} needs {', '.join(missing)}, which is not installed; try: pip install 'vae-rosetta[{name}]'",
+            name=missing[0],
+        )
+    return cast(Backend, importlib.import_module(BACKENDS[name]))

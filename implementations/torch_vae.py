@@ -1,0 +1,259 @@
+"""The classic VAE in PyTorch.
+
+The first part stands alone: the model, its losses and a training epoch as a PyTorch user writes them. The second part is the
+contract (`shared/contract.py`): NumPy in, NumPy out, seeds and parameters that mean the same in every framework.
+
+Symbols: B images, D pixels, H hidden units, L latents. PyTorch's own initial weights are the specification's (uniform in
++-1/sqrt(fan_in)), and so is its Adam.
+"""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from shared import checks, parameters, spec, stream
+from shared.contract import Array, Losses, Tensors
+from shared.resident import ResidentImages
+
+
+class Encoder(nn.Module):
+    """q(z|x): images to the mean and log-variance of a normal distribution."""
+
+    def __init__(self, input_dim: int, hidden_dim: int, latent_dim: int) -> None:
+        super().__init__()
+        self.fc1 = nn.Linear(input_dim, hidden_dim)
+        self.fc2_mu = nn.Linear(hidden_dim, latent_dim)
+        self.fc2_logvar = nn.Linear(hidden_dim, latent_dim)
+
+    def encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """x (B, D) -> mu (B, L), logvar (B, L)."""
+        hidden = F.relu(self.fc1(x))  # (B, H)
+        return self.fc2_mu(hidden), self.fc2_logvar(hidden)
+
+
+class Decoder(nn.Module):
+    """p(x|z): latents to the logits of a Bernoulli distribution for each pixel."""
+
+    def __init__(self, input_dim: int, hidden_dim: int, latent_dim: int) -> None:
+        super().__init__()
+        self.fc3 = nn.Linear(latent_dim, hidden_dim)
+        self.fc4 = nn.Linear(hidden_dim, input_dim)
+
+    def decode(self, z: Tensor) -> Tensor:
+        """z (B, L) -> logits (B, D)."""
+        hidden = F.relu(self.fc3(z))  # (B, H)
+        logits: Tensor = self.fc4(hidden)  # (B, D)
+        return logits
+
+
+class VAE(nn.Module):
+    """Encoder and decoder, joined by the reparameterisation z = mu + exp(logvar / 2) noise."""
+
+    def __init__(
+        self, input_dim: int = spec.INPUT_DIM, latent_dim: int = spec.LATENT_DIM, hidden_dim: int = spec.HIDDEN_DIM
+    ) -> None:
+        super().__init__()
+        self.encoder = Encoder(input_dim, hidden_dim, latent_dim)
+        self.decoder = Decoder(input_dim, hidden_dim, latent_dim)
+
+    def reparameterize(self, mu: Tensor, logvar: Tensor, noise: Tensor | None = None) -> Tensor:
+        """(B, L) each -> z (B, L); noise from PyTorch's generator where none is given."""
+        noise = torch.randn_like(mu) if noise is None else noise
+        return mu + torch.exp(logvar / 2) * noise
+
+    def forward(self, x: Tensor, noise: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
+        """x (B, D) -> recon_x (B, D) probabilities, mu (B, L), logvar (B, L)."""
+        mu, logvar = self.encoder.encode(x)
+        logits = self.decoder.decode(self.reparameterize(mu, logvar, noise))
+        return torch.sigmoid(logits), mu, logvar
+
+    def negative_elbo(self, x: Tensor, noise: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """x (B, D) -> its two terms, reconstruction (B,) and kl (B,), on logits: what training minimises."""
+        mu, logvar = self.encoder.encode(x)
+        logits = self.decoder.decode(self.reparameterize(mu, logvar, noise))
+        reconstruction = F.binary_cross_entropy_with_logits(logits, x, reduction="none").sum(dim=1)  # (B,)
+        return reconstruction, kl_divergence(mu, logvar)
+
+    def generate(self, z: Tensor) -> Tensor:
+        """z (B, L) -> probabilities (B, D)."""
+        return torch.sigmoid(self.decoder.decode(z))
+
+
+def kl_divergence(mu: Tensor, logvar: Tensor) -> Tensor:
+    """KL(q(z|x) || N(0, I)) per image: (B, L) -> (B,). Kingma & Welling 2014, appendix B."""
+    return 0.5 * (mu.square() + logvar.exp() - 1.0 - logvar).sum(dim=1)
+
+
+def loss_function(recon_x: Tensor, x: Tensor, mu: Tensor, logvar: Tensor) -> Tensor:
+    """The common published loss on probabilities, summed over the batch: PyTorch clamps each log at -100.
+
+    Where a pixel saturates, that clamp loses the gradient: `VAE.negative_elbo` works on logits, and training uses it.
+    """
+    return F.binary_cross_entropy(recon_x, x, reduction="sum") + kl_divergence(mu, logvar).sum()
+
+
+def train(
+    model: VAE, data_loader: Iterable[Tensor | Sequence[Tensor]], optimizer: torch.optim.Optimizer
+) -> float:
+    """One epoch over a loader of images (B, D), alone or before their labels. Returns the average loss per image."""
+    model.train()
+    total, images = 0.0, 0
+    for batch in data_loader:
+        x = (batch if isinstance(batch, Tensor) else batch[0]).flatten(start_dim=1)  # (B, D)
+        optimizer.zero_grad()
+        reconstruction, kl = model.negative_elbo(x)
+        objective = (reconstruction + kl).sum()
+        objective.backward()  # type: ignore[no-untyped-call]  # torch 2.13 leaves Tensor.backward untyped
+        optimizer.step()
+        total += objective.item()
+        images += len(x)
+    return total / images
+
+
+# The contract -----------------------------------------------------------------------------------------------------------
+
+
+def describe() -> dict[str, str]:
+    """The identity that reports print."""
+    return {
+        "framework": "torch",
+        "version": torch.__version__,
+        "device": _device("auto").type,
+        "precision": f"float32 matrix products: {torch.get_float32_matmul_precision()}",
+        "threads": str(torch.get_num_threads()),
+    }
+
+
+def load(params: Tensors, *, dtype: str = "float32", device: str = "auto") -> "Model":
+    """A model holding copies of `params`.
+
+    Raises:
+        TypeError, ValueError: see `parameters.sizes_of`; also for an unknown dtype or a device that is not there.
+    """
+    sizes = parameters.sizes_of(params)
+    checks.one_of("dtype", dtype, checks.DTYPES)
+    return Model(params, sizes, getattr(torch, dtype), _device(device))
+
+
+class Model:
+    """The contract around a `VAE`: `Model`, `Trainable` and `Sampler` of `shared/contract.py`."""
+
+    def __init__(self, params: Tensors, sizes: spec.Sizes, dtype: torch.dtype, device: torch.device) -> None:
+        self.sizes = sizes
+        self._dtype, self._device = dtype, device
+        self._vae = VAE(sizes.input_dim, sizes.latent_dim, sizes.hidden_dim).to(device, dtype)
+        self._parameters = dict(self._vae.named_parameters())  # PyTorch's names are the canonical ones
+        self._set_params(params)
+        self._optimizer = torch.optim.Adam(
+            self._parameters.values(), lr=spec.LEARNING_RATE, betas=(spec.BETA1, spec.BETA2), eps=spec.EPSILON, fused=True
+        )
+        self._resident = ResidentImages(sizes.input_dim, self._put)
+
+    def params(self) -> dict[str, Array]:
+        return {name: _array(parameter) for name, parameter in self._parameters.items()}
+
+    @torch.no_grad()
+    def encode(self, x: Array) -> tuple[Array, Array]:
+        mu, logvar = self._vae.encoder.encode(self._put(checks.images(x, self.sizes.input_dim)))
+        return _array(mu), _array(logvar)
+
+    @torch.no_grad()
+    def reparameterize(self, mu: Array, logvar: Array, noise: Array) -> Array:
+        posterior = checks.posterior(mu, logvar, noise, self.sizes.latent_dim)
+        return _array(self._vae.reparameterize(*map(self._put, posterior)))
+
+    @torch.no_grad()
+    def decode(self, z: Array) -> Array:
+        return _array(self._vae.decoder.decode(self._put(checks.latents("z", z, self.sizes.latent_dim))))
+
+    @torch.no_grad()
+    def losses(self, x: Array, noise: Array) -> Losses:
+        batch = checks.batch(x, noise, self.sizes.input_dim, self.sizes.latent_dim)
+        reconstruction, kl = self._vae.negative_elbo(*map(self._put, batch))
+        return Losses(_array(reconstruction), _array(kl))
+
+    def gradients(self, x: Array, noise: Array) -> dict[str, Array]:
+        batch = checks.batch(x, noise, self.sizes.input_dim, self.sizes.latent_dim)
+        reconstruction, kl = self._vae.negative_elbo(*map(self._put, batch))
+        gradients = torch.autograd.grad((reconstruction + kl).sum(), list(self._parameters.values()))
+        return {name: _array(gradient) for name, gradient in zip(self._parameters, gradients, strict=True)}
+
+    def train(self, x: Array, order: npt.NDArray[np.int64], noise: Array) -> Array:
+        images = self._resident(x)  # (N, D)
+        order, noise = checks.schedule(order, noise, len(x), self.sizes.latent_dim)
+        rows, noises = torch.tensor(order, device=self._device), self._put(noise)  # (K, B), (K, B, L)
+        objectives = torch.empty(len(order), dtype=self._dtype, device=self._device)  # (K,)
+        for k, (step_rows, step_noise) in enumerate(zip(rows, noises, strict=True)):
+            self._optimizer.zero_grad()
+            reconstruction, kl = self._vae.negative_elbo(images.index_select(0, step_rows), step_noise)
+            objective = (reconstruction + kl).sum()
+            objective.backward()  # type: ignore[no-untyped-call]  # torch 2.13 leaves Tensor.backward untyped
+            self._optimizer.step()
+            objectives[k] = objective.detach()
+        return _array(objectives)
+
+    def state(self) -> dict[str, Array]:
+        adam = {name: self._adam_state(parameter) for name, parameter in self._parameters.items()}
+        moments = {f"adam.{k}.{name}": _array(s[key]) for k, key in _MOMENTS.items() for name, s in adam.items()}
+        step = int(next(iter(adam.values()))["step"].item())
+        return {**self.params(), **moments, "adam.step": np.array(step, dtype=np.int64)}
+
+    def load_state(self, state: Tensors) -> None:
+        parameters.check_state(state, self.sizes)
+        self._set_params(state)
+        for name, parameter in self._parameters.items():
+            adam = self._adam_state(parameter)
+            for k, key in _MOMENTS.items():
+                adam[key].copy_(self._put(state[f"adam.{k}.{name}"]))
+            adam["step"].fill_(int(state["adam.step"]))
+
+    @torch.no_grad()
+    def sample(self, x: Array, seed: int) -> Array:
+        mu, logvar = self._vae.encoder.encode(self._put(checks.images(x, self.sizes.input_dim)))
+        return _array(self._vae.reparameterize(mu, logvar, self._noise(len(x), seed)))
+
+    @torch.no_grad()
+    def generate(self, n: int, seed: int) -> Array:
+        return _array(self._vae.generate(self._noise(checks.count("n", n), seed)))
+
+    def _noise(self, rows: int, seed: int) -> Tensor:
+        generator = torch.Generator(self._device).manual_seed(stream.check_seed(seed))
+        shape = (rows, self.sizes.latent_dim)
+        return torch.randn(shape, generator=generator, dtype=self._dtype, device=self._device)
+
+    @torch.no_grad()
+    def _set_params(self, params: Tensors) -> None:
+        for name, parameter in self._parameters.items():
+            parameter.copy_(self._put(params[name]))
+
+    def _adam_state(self, parameter: nn.Parameter) -> dict[str, Any]:
+        """Adam's state for one parameter, which PyTorch makes at the first step only."""
+        adam: dict[str, Any] = self._optimizer.state[parameter]
+        if not adam:
+            adam["step"] = torch.zeros((), dtype=torch.float32, device=self._device)
+            adam.update({key: torch.zeros_like(parameter) for key in _MOMENTS.values()})
+        return adam
+
+    def _put(self, array: Array) -> Tensor:
+        return torch.tensor(array, dtype=self._dtype, device=self._device)
+
+
+_MOMENTS = {"m": "exp_avg", "v": "exp_avg_sq"}
+
+
+def _device(device: str) -> torch.device:
+    checks.one_of("device", device, checks.DEVICES)
+    available = torch.cuda.is_available()
+    if device == "cuda" and not available:
+        raise ValueError("device: got 'cuda', but PyTorch sees no GPU here; expected auto or cpu")
+    return torch.device("cuda" if device != "cpu" and available else "cpu")
+
+
+def _array(tensor: Tensor) -> Array:
+    array: Array = tensor.detach().cpu().numpy()
+    return array.copy()

@@ -1,0 +1,104 @@
+"""The contract: what a module must offer to be a backend. The module is the backend; there is nothing to inherit or register.
+
+A backend module has `describe()` and `load(params, *, dtype, device)`. The object that `load` returns offers the methods of
+`Model`, and, where the backend can, those of `Trainable` and `Sampler`: an ability is declared by having its methods.
+
+NumPy goes in and NumPy comes out, in the model's dtype; an array that was returned is finished work. Arguments are never
+changed, and returned arrays belong to the caller. Symbols: B images, D pixels, L latents, N images in a data set, K steps.
+"""
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple, Protocol, runtime_checkable
+
+import numpy as np
+import numpy.typing as npt
+
+Array = npt.NDArray[Any]  # float32 or float64, as the model was loaded
+Tensors = Mapping[str, Array]
+
+
+class Losses(NamedTuple):
+    """Per-sample losses in nats; their sum over the batch is the objective."""
+
+    reconstruction: Array  # (B,)
+    kl: Array  # (B,)
+
+
+@runtime_checkable
+class Model(Protocol):
+    """Forward passes of a loaded model."""
+
+    def params(self) -> dict[str, Array]:
+        """Copies of the parameters under their canonical names."""
+        ...
+
+    def encode(self, x: Array) -> tuple[Array, Array]:
+        """x (B, D) -> mu (B, L), logvar (B, L)."""
+        ...
+
+    def reparameterize(self, mu: Array, logvar: Array, noise: Array) -> Array:
+        """(B, L) each -> z (B, L)."""
+        ...
+
+    def decode(self, z: Array) -> Array:
+        """z (B, L) -> logits (B, D)."""
+        ...
+
+    def losses(self, x: Array, noise: Array) -> Losses:
+        """x (B, D), noise (B, L) -> reconstruction (B,) and kl (B,)."""
+        ...
+
+
+@runtime_checkable
+class Trainable(Model, Protocol):
+    """A model that learns, by the spec's Adam."""
+
+    def gradients(self, x: Array, noise: Array) -> dict[str, Array]:
+        """Gradients of the summed objective, under the canonical names, without changing the model."""
+        ...
+
+    def train(self, x: Array, order: npt.NDArray[np.int64], noise: Array) -> Array:
+        """K Adam steps in place.
+
+        x (N, D) is the data set, order (K, B) the rows of x that each step sees, noise (K, B, L) their noise. Returns (K,): the
+        objective of each step, summed over its batch, taken before its update. A data set that `checks.is_frozen` may stay
+        on the device between calls.
+        """
+        ...
+
+    def state(self) -> dict[str, Array]:
+        """Copies of the parameters, `adam.m.<name>`, `adam.v.<name>` and `adam.step` (int64, shape ())."""
+        ...
+
+    def load_state(self, state: Tensors) -> None:
+        """Takes up a state exactly; sizes must be the model's own."""
+        ...
+
+
+@runtime_checkable
+class Sampler(Protocol):
+    """A model that draws with its framework's own generator: equal seeds, equal draws within one backend and version only."""
+
+    def sample(self, x: Array, seed: int) -> Array:
+        """x (B, D) -> z (B, L) from q(z|x)."""
+        ...
+
+    def generate(self, n: int, seed: int) -> Array:
+        """Probabilities (n, D) decoded from n draws of the prior."""
+        ...
+
+
+class FullModel(Trainable, Sampler, Protocol):
+    """What our own backends return."""
+
+
+class Backend(Protocol):
+    """The module itself."""
+
+    def describe(self) -> Mapping[str, str]:
+        """framework, version, device, dtype, precision, threads: the identity that reports print."""
+        ...
+
+    def load(self, params: Tensors, *, dtype: str = "float32", device: str = "auto") -> FullModel:
+        """A model holding copies of `params`; the sizes are read from the shapes."""
+        ...

@@ -1,0 +1,280 @@
+"""The oracle: the specification as NumPy float64, with a backward pass and an Adam written out by hand.
+
+Every backend is compared with this file and never with another backend. It meets the whole contract, so that the suite, the
+command line and the applications run with no framework at all.
+
+Each function takes an `Arithmetic`. The exact one does nothing; `shared.rounding` passes one that disturbs every operation the
+way a coarser precision would, which is how the golden vectors' tolerances are derived.
+
+Reading order: arithmetic, forward pass, losses, backward pass, Adam, the contract.
+"""
+
+import os
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from shared import checks, parameters, spec, stream
+from shared.contract import Array, Losses, Tensors
+
+Real = npt.NDArray[np.float64]
+Params = Mapping[str, Real]
+
+
+class Arithmetic:
+    """Exact arithmetic, or as exact as float64 is. Subclasses model the rounding of another precision."""
+
+    def constant(self, value: float) -> float:
+        """A constant of the text, as the working precision holds it."""
+        return value
+
+    def rounded(self, value: Real, magnitude: Real | None = None, *, roundings: float = 1.0) -> Real:
+        """`value`, an operation's result; `magnitude` is that of its terms where they may cancel."""
+        return value
+
+    def matmul(self, a: Real, b: Real) -> Real:
+        """(m, n), (n, k) -> (m, k)."""
+        return a @ b
+
+    def sum(self, terms: Real, axis: int) -> Real:
+        """The sum along one axis."""
+        return np.sum(terms, axis=axis)
+
+
+EXACT = Arithmetic()
+
+
+class Forward(NamedTuple):
+    """Every tensor of a forward pass that the backward pass needs."""
+
+    hidden: Real  # (B, H), after relu
+    mu: Real  # (B, L)
+    logvar: Real  # (B, L)
+    std: Real  # (B, L)
+    z: Real  # (B, L)
+    hidden3: Real  # (B, H), after relu
+    logits: Real  # (B, D)
+
+
+def linear(params: Params, layer: str, x: Real, ar: Arithmetic = EXACT) -> Real:
+    """x W^T + b: (B, in) -> (B, out)."""
+    product = ar.matmul(x, params[f"{layer}.weight"].T)
+    bias = params[f"{layer}.bias"]
+    return ar.rounded(product + bias)
+
+
+def encode(params: Params, x: Real, ar: Arithmetic = EXACT) -> tuple[Real, Real, Real]:
+    """x (B, D) -> hidden (B, H), mu (B, L), logvar (B, L)."""
+    hidden = np.maximum(linear(params, "encoder.fc1", x, ar), 0.0)
+    return hidden, linear(params, "encoder.fc2_mu", hidden, ar), linear(params, "encoder.fc2_logvar", hidden, ar)
+
+
+def reparameterize(mu: Real, logvar: Real, noise: Real, ar: Arithmetic = EXACT) -> tuple[Real, Real]:
+    """(B, L) each -> std (B, L), z (B, L) = mu + exp(logvar / 2) noise."""
+    std = ar.rounded(np.exp(logvar / 2), roundings=2)
+    scaled = ar.rounded(std * noise)
+    return std, ar.rounded(mu + scaled)
+
+
+def decode(params: Params, z: Real, ar: Arithmetic = EXACT) -> tuple[Real, Real]:
+    """z (B, L) -> hidden3 (B, H), logits (B, D)."""
+    hidden3 = np.maximum(linear(params, "decoder.fc3", z, ar), 0.0)
+    return hidden3, linear(params, "decoder.fc4", hidden3, ar)
+
+
+def forward(params: Params, x: Real, noise: Real, ar: Arithmetic = EXACT) -> Forward:
+    """x (B, D), noise (B, L) -> every intermediate tensor."""
+    hidden, mu, logvar = encode(params, x, ar)
+    std, z = reparameterize(mu, logvar, noise, ar)
+    return Forward(hidden, mu, logvar, std, z, *decode(params, z, ar))
+
+
+def sigmoid(logits: Real) -> Real:
+    """1 / (1 + exp(-logits)), without overflow on either side."""
+    small = np.exp(-np.abs(logits))
+    return np.where(logits >= 0, 1.0, small) / (1.0 + small)
+
+
+def cross_entropy(logits: Real, x: Real, ar: Arithmetic = EXACT) -> Real:
+    """softplus(l) - x l per pixel, (B, D), in a form without cancellation: x softplus(-l) + (1 - x) softplus(l)."""
+    tail = np.log1p(np.exp(-np.abs(logits)))
+    exact = x * np.maximum(-logits, 0.0) + (1.0 - x) * np.maximum(logits, 0.0) + tail
+    # A port may compute softplus(l) - x l as it stands: the rounding is that of these two terms.
+    return ar.rounded(exact, np.maximum(logits, 0.0) + tail + np.abs(x * logits), roundings=2)
+
+
+def kl_terms(mu: Real, logvar: Real, ar: Arithmetic = EXACT) -> Real:
+    """1/2 (mu^2 + exp(logvar) - 1 - logvar) per latent, (B, L)."""
+    variance = np.exp(logvar)
+    magnitude = 0.5 * (mu * mu + variance + 1.0 + np.abs(logvar))
+    at_prior = (mu == 0.0) & (logvar == 0.0)  # exp(0) - 1 is 0 in any precision: nothing is rounded there
+    return ar.rounded(0.5 * (mu * mu + (np.expm1(logvar) - logvar)), np.where(at_prior, 0.0, magnitude), roundings=2)
+
+
+def losses(step: Forward, x: Real, ar: Arithmetic = EXACT) -> tuple[Real, Real]:
+    """reconstruction (B,) and kl (B,), in nats."""
+    reconstruction = ar.sum(cross_entropy(step.logits, x, ar), axis=1)
+    return reconstruction, ar.sum(kl_terms(step.mu, step.logvar, ar), axis=1)
+
+
+def loss_on_probabilities(recon_x: Real, x: Real, mu: Real, logvar: Real) -> float:
+    """The clause `loss.probabilities`: summed cross-entropy with each log clamped at -100, plus kl, over the whole batch."""
+    with np.errstate(divide="ignore"):
+        log_p = np.maximum(np.log(recon_x), spec.PROBABILITY_LOG_CLAMP)
+        log_q = np.maximum(np.log1p(-recon_x), spec.PROBABILITY_LOG_CLAMP)
+    return float(-np.sum(x * log_p + (1.0 - x) * log_q) + np.sum(kl_terms(mu, logvar)))
+
+
+def backward(params: Params, step: Forward, x: Real, noise: Real, ar: Arithmetic = EXACT) -> dict[str, Real]:
+    """Gradients of the summed objective, by the chain rule from the logits back to the first layer."""
+    d_logits = ar.rounded(sigmoid(step.logits) - x, sigmoid(step.logits) + x, roundings=2)  # (B, D)
+    d_hidden3 = ar.matmul(d_logits, params["decoder.fc4.weight"]) * (step.hidden3 > 0.0)  # (B, H); relu'(0) = 0
+    d_z = ar.matmul(d_hidden3, params["decoder.fc3.weight"])  # (B, L)
+    d_mu = ar.rounded(d_z + step.mu)  # (B, L)
+    variance = np.exp(step.logvar)
+    from_z = ar.rounded(d_z * noise * step.std / 2.0, roundings=2)
+    from_kl = ar.rounded(np.expm1(step.logvar) / 2.0, np.where(step.logvar == 0.0, 0.0, (variance + 1.0) / 2.0))
+    d_logvar = ar.rounded(from_z + from_kl)  # (B, L)
+    d_hidden = ar.rounded(
+        ar.matmul(d_mu, params["encoder.fc2_mu.weight"]) + ar.matmul(d_logvar, params["encoder.fc2_logvar.weight"])
+    ) * (step.hidden > 0.0)  # (B, H)
+    layers = {
+        "encoder.fc1": (d_hidden, x),
+        "encoder.fc2_mu": (d_mu, step.hidden),
+        "encoder.fc2_logvar": (d_logvar, step.hidden),
+        "decoder.fc3": (d_hidden3, step.z),
+        "decoder.fc4": (d_logits, step.hidden3),
+    }
+    gradients = {}
+    for layer, (d_output, inputs) in layers.items():
+        gradients[f"{layer}.weight"] = ar.matmul(d_output.T, inputs)  # (out, in)
+        gradients[f"{layer}.bias"] = ar.sum(d_output, axis=0)  # (out,)
+    return gradients
+
+
+def adam_step(
+    param: Real, m: Real, v: Real, gradient: Real, step: int, ar: Arithmetic = EXACT
+) -> tuple[Real, Real, Real]:
+    """One step of Algorithm 1 of Kingma & Ba for one tensor; `step` counts from 1. Returns the new param, m and v."""
+    beta1, beta2 = ar.constant(spec.BETA1), ar.constant(spec.BETA2)
+    m = ar.rounded(beta1 * m + (1.0 - beta1) * gradient, beta1 * np.abs(m) + (1.0 - beta1) * np.abs(gradient))
+    v = ar.rounded(beta2 * v + (1.0 - beta2) * gradient * gradient, roundings=2)
+    # 1 - beta^t cancels at small t, and a port may compute it in its working precision.
+    correction1, correction2 = (1.0 - ar.rounded(np.asarray(beta**step), roundings=2) for beta in (beta1, beta2))
+    denominator = ar.rounded(np.sqrt(v / correction2) + ar.constant(spec.EPSILON), roundings=2)
+    update = ar.rounded(ar.constant(spec.LEARNING_RATE) * (m / correction1) / denominator, roundings=3)
+    return ar.rounded(param - update), m, v
+
+
+class Oracle:
+    """The contract. float32 here means float32 in and out and in what is stored; the arithmetic is float64 throughout."""
+
+    def __init__(self, params: Tensors, dtype: str, arithmetic: Arithmetic = EXACT) -> None:
+        self.sizes = parameters.sizes_of(params)
+        self._dtype = np.dtype(dtype)
+        self._arithmetic = arithmetic
+        self._params = {name: params[name].astype(self._dtype) for name in spec.PARAMETER_NAMES}
+        self._moments = {
+            moment: {name: np.zeros_like(value) for name, value in self._params.items()} for moment in "mv"
+        }
+        self._step = 0
+
+    def params(self) -> dict[str, Array]:
+        return {name: value.copy() for name, value in self._params.items()}
+
+    def encode(self, x: Array) -> tuple[Array, Array]:
+        _, mu, logvar = encode(self._exact(), _real(checks.images(x, self.sizes.input_dim)), self._arithmetic)
+        return self._out(mu), self._out(logvar)
+
+    def reparameterize(self, mu: Array, logvar: Array, noise: Array) -> Array:
+        checks.posterior(mu, logvar, noise, self.sizes.latent_dim)
+        return self._out(reparameterize(_real(mu), _real(logvar), _real(noise), self._arithmetic)[1])
+
+    def decode(self, z: Array) -> Array:
+        checks.latents("z", z, self.sizes.latent_dim)
+        return self._out(decode(self._exact(), _real(z), self._arithmetic)[1])
+
+    def losses(self, x: Array, noise: Array) -> Losses:
+        checks.batch(x, noise, self.sizes.input_dim, self.sizes.latent_dim)
+        step = forward(self._exact(), _real(x), _real(noise), self._arithmetic)
+        reconstruction, kl = losses(step, _real(x), self._arithmetic)
+        return Losses(self._out(reconstruction), self._out(kl))
+
+    def gradients(self, x: Array, noise: Array) -> dict[str, Array]:
+        checks.batch(x, noise, self.sizes.input_dim, self.sizes.latent_dim)
+        params = self._exact()
+        step = forward(params, _real(x), _real(noise), self._arithmetic)
+        gradients = backward(params, step, _real(x), _real(noise), self._arithmetic)
+        return {name: self._out(gradients[name]) for name in spec.PARAMETER_NAMES}
+
+    def train(self, x: Array, order: npt.NDArray[np.int64], noise: Array) -> Array:
+        checks.images(x, self.sizes.input_dim, rows="N")
+        order, noise = checks.schedule(order, noise, len(x), self.sizes.latent_dim)
+        return self._out(np.array([self._train_step(_real(x[r]), _real(n)) for r, n in zip(order, noise, strict=True)]))
+
+    def state(self) -> dict[str, Array]:
+        moments = {f"adam.{k}.{name}": value.copy() for k, m in self._moments.items() for name, value in m.items()}
+        return {**self.params(), **moments, "adam.step": np.array(self._step, dtype=np.int64)}
+
+    def load_state(self, state: Tensors) -> None:
+        parameters.check_state(state, self.sizes)
+        self._params = {name: state[name].astype(self._dtype) for name in spec.PARAMETER_NAMES}
+        for moment, values in self._moments.items():
+            values.update({name: state[f"adam.{moment}.{name}"].astype(self._dtype) for name in values})
+        self._step = int(state["adam.step"])
+
+    def sample(self, x: Array, seed: int) -> Array:
+        mu, logvar = self.encode(x)
+        noise = np.random.default_rng(stream.check_seed(seed)).standard_normal(mu.shape)
+        return self.reparameterize(mu, logvar, noise)
+
+    def generate(self, n: int, seed: int) -> Array:
+        shape = (checks.count("n", n), self.sizes.latent_dim)
+        z = np.random.default_rng(stream.check_seed(seed)).standard_normal(shape)
+        return self._out(sigmoid(decode(self._exact(), z, self._arithmetic)[1]))
+
+    def _train_step(self, x: Real, noise: Real) -> float:
+        params = self._exact()
+        step = forward(params, x, noise, self._arithmetic)
+        reconstruction, kl = losses(step, x, self._arithmetic)
+        gradients = backward(params, step, x, noise, self._arithmetic)
+        self._step += 1
+        m, v = self._moments["m"], self._moments["v"]
+        for name, gradient in gradients.items():
+            updated = adam_step(params[name], _real(m[name]), _real(v[name]), gradient, self._step, self._arithmetic)
+            self._params[name], m[name], v[name] = (self._out(value) for value in updated)
+        return float(self._arithmetic.sum(reconstruction + kl, axis=0))
+
+    def _exact(self) -> Params:
+        return {name: _real(value) for name, value in self._params.items()}
+
+    def _out(self, value: Any) -> Array:
+        return np.asarray(value).astype(self._dtype)
+
+
+def describe() -> dict[str, str]:
+    """The identity that reports print."""
+    return {
+        "framework": "numpy",
+        "version": np.__version__,
+        "device": "cpu",
+        "precision": "float64 arithmetic",
+        "threads": os.environ.get("OMP_NUM_THREADS", str(os.cpu_count())),
+    }
+
+
+def load(params: Tensors, *, dtype: str = "float32", device: str = "auto") -> Oracle:
+    """An oracle holding copies of `params`.
+
+    Raises:
+        TypeError, ValueError: see `parameters.sizes_of`; also for an unknown dtype or device, and for "cuda".
+    """
+    checks.one_of("dtype", dtype, checks.DTYPES)
+    checks.one_of("device", device, ("auto", "cpu"))
+    return Oracle(params, dtype)
+
+
+def _real(value: Array) -> Real:
+    return value.astype(np.float64, copy=False)

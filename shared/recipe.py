@@ -1,0 +1,130 @@
+"""The training recipe: one loop for every backend, built on the contract's `train(x, order, noise)`.
+
+Each epoch takes the order of images and their noise from the portable stream, so the same seed and data give every backend the
+same batches with the same noise. A run of E epochs equals a run of k epochs, resumed from its state with `first_epoch=k`.
+"""
+
+import time
+from collections.abc import Callable, Iterator
+from typing import Final, NamedTuple
+
+import numpy as np
+
+from shared import checks, spec, stream
+from shared.contract import Array, Model, Trainable
+from shared.stream import Purpose
+
+MAX_STEPS_PER_CALL: Final = 512  # bounds the wait between two progress reports; an epoch of MNIST at batch 128 is 469 steps
+_EVALUATION_ROWS: Final = 1000  # images a call when evaluating: large enough to be fast, small enough to fit anywhere
+
+
+class Evaluation(NamedTuple):
+    """Average loss per image in nats, z drawn once per image: an estimate of the negative ELBO."""
+
+    objective: float
+    reconstruction: float
+    kl: float
+
+
+class Epoch(NamedTuple):
+    """What one epoch did."""
+
+    number: int  # from 1
+    step_objectives: Array  # (K,): each step's objective, summed over its batch, before its update
+    objective: float  # training objective per image, each image weighing the same
+    seconds: float  # spent training, evaluation left out
+    images_per_second: float
+    test: Evaluation | None
+
+
+def epoch_order(seed: int, epoch: int, images_count: int) -> Array:
+    """The order in which epoch `epoch` (from 0) visits the images, (N,)."""
+    return stream.permutation(seed, Purpose.ORDER, epoch, images_count)
+
+
+def epoch_noise(seed: int, epoch: int, images_count: int, latent_dim: int) -> Array:
+    """The noise of epoch `epoch` (from 0), (N, L): row i is for the i-th image that the epoch visits."""
+    return stream.normal(seed, Purpose.NOISE, epoch, (images_count, latent_dim))
+
+
+def fit(
+    model: Trainable,
+    x: Array,
+    *,
+    seed: int,
+    epochs: int = spec.EPOCHS,
+    batch_size: int = spec.BATCH_SIZE,
+    first_epoch: int = 0,
+    test: Array | None = None,
+    progress: Callable[[int, float], None] | None = None,
+) -> Iterator[Epoch]:
+    """Trains `model` in place and yields after every epoch.
+
+    Args:
+        model: freshly loaded, or holding the state that `first_epoch` epochs left.
+        x: images (N, D). If `checks.is_frozen(x)`, backends keep it on the device between epochs.
+        seed: of order and noise; the initial weights are the caller's.
+        epochs: number of the last epoch.
+        batch_size: images a step; a short last batch is kept.
+        first_epoch: epochs already done.
+        test: images to evaluate after every epoch.
+        progress: called during an epoch with the images done in it and their average objective.
+
+    Raises:
+        TypeError, ValueError: a bad argument; the message names it.
+    """
+    latent_dim = model.params()["encoder.fc2_mu.bias"].shape[0]
+    epochs, batch_size = checks.count("epochs", epochs), checks.count("batch_size", batch_size)
+    stream.check_seed(seed)
+    for epoch in range(first_epoch, epochs):
+        started = time.perf_counter()
+        objectives = []
+        trained = 0
+        order = epoch_order(seed, epoch, len(x))
+        noise = epoch_noise(seed, epoch, len(x), latent_dim)
+        for rows in _calls(len(x), batch_size):
+            count = rows.stop - rows.start
+            batch = min(batch_size, count)
+            steps = order[rows].reshape(-1, batch)  # (K, B)
+            objectives.append(model.train(x, steps, noise[rows].reshape(*steps.shape, latent_dim)))
+            trained += count
+            if progress is not None:
+                progress(trained, float(np.sum(np.concatenate(objectives), dtype=np.float64)) / trained)
+        seconds = time.perf_counter() - started
+        step_objectives = np.concatenate(objectives)
+        yield Epoch(
+            number=epoch + 1,
+            step_objectives=step_objectives,
+            objective=float(np.sum(step_objectives, dtype=np.float64)) / len(x),
+            seconds=seconds,
+            images_per_second=len(x) / seconds,
+            test=None if test is None else evaluate(model, test, seed=seed),
+        )
+
+
+def evaluate(model: Model, x: Array, *, seed: int, draw: int = 0) -> Evaluation:
+    """Average losses of `model` on x (N, D), z drawn once per image with noise from stream (seed, EVALUATION, draw).
+
+    Sums are kept in float64 over images, so that the result does not depend on how the images are split into calls.
+
+    Raises:
+        TypeError, ValueError: a bad argument; the message names it.
+    """
+    latent_dim = model.params()["encoder.fc2_mu.bias"].shape[0]
+    noise = stream.normal(seed, Purpose.EVALUATION, draw, (len(x), latent_dim))
+    sums = np.zeros(2)
+    for start in range(0, len(x), _EVALUATION_ROWS):
+        rows = slice(start, start + _EVALUATION_ROWS)
+        sums += [np.sum(loss, dtype=np.float64) for loss in model.losses(x[rows], noise[rows])]
+    reconstruction, kl = (float(total) / len(x) for total in sums)
+    return Evaluation(reconstruction + kl, reconstruction, kl)
+
+
+def _calls(images_count: int, batch_size: int) -> Iterator[slice]:
+    """The rows of each call to `train`: full batches, at most MAX_STEPS_PER_CALL a call, then the short last batch."""
+    full = images_count - images_count % batch_size
+    width = batch_size * MAX_STEPS_PER_CALL
+    for start in range(0, full, width):
+        yield slice(start, min(start + width, full))
+    if full < images_count:
+        yield slice(full, images_count)

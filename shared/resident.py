@@ -1,0 +1,32 @@
+"""The data set of a training run, checked and put on the device once instead of at every call to `train`."""
+
+from collections.abc import Callable
+from typing import Generic, TypeVar
+
+from shared import checks
+from shared.contract import Array
+
+Resident = TypeVar("Resident")
+
+
+class ResidentImages(Generic[Resident]):
+    """Remembers the last data set that nobody can change (`checks.is_frozen`); any other is taken up anew at every call."""
+
+    def __init__(self, input_dim: int, put: Callable[[Array], Resident]) -> None:
+        self._input_dim = input_dim
+        self._put = put
+        self._last: tuple[Array, Resident] | None = None
+
+    def __call__(self, x: Array) -> Resident:
+        """x (N, D) as `put` returned it.
+
+        Raises:
+            TypeError, ValueError: see `checks.images`.
+        """
+        if self._last is not None and self._last[0] is x:
+            return self._last[1]
+        self._last = None  # frees the former one before the next is put beside it
+        resident = self._put(checks.images(x, self._input_dim, rows="N"))
+        if checks.is_frozen(x):
+            self._last = (x, resident)
+        return resident
