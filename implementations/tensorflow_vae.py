@@ -7,6 +7,7 @@ Symbols: B images, D pixels, H hidden units, L latents. Neither Keras' initial w
 (epsilon before the bias correction) are the specification's: both are set here.
 """
 
+import math
 import os
 from collections.abc import Iterable, Sequence
 from typing import Any, TypeAlias
@@ -87,6 +88,7 @@ class VAE(keras.Model):
         super().__init__(dtype=dtype)
         self.encoder = Encoder(input_dim, hidden_dim, latent_dim, dtype=dtype)
         self.decoder = Decoder(input_dim, hidden_dim, latent_dim, dtype=dtype)
+        self.built = True  # the layers are: nothing waits for a first batch
 
     def reparameterize(self, mu: Tensor, logvar: Tensor, noise: Tensor | None = None) -> Tensor:
         """(B, L) each -> z (B, L); noise from TensorFlow's generator where none is given."""
@@ -138,9 +140,9 @@ class Adam(keras.optimizers.Adam):
     def update_step(self, gradient: Tensor, variable: Tensor, learning_rate: Tensor) -> None:
         dtype = variable.dtype
         step = tf.cast(self.iterations + 1, dtype)
-        # tf.constant, because tf.cast takes a Python number through float32, whatever the dtype asked for.
-        correction1 = 1 - tf.pow(tf.constant(self.beta_1, dtype), step)
-        correction2 = 1 - tf.pow(tf.constant(self.beta_2, dtype), step)
+        # 1 - beta^t without cancellation: as it stands it is off by 1e-5 in float32, at every step.
+        correction1 = -tf.math.expm1(step * math.log(self.beta_1))
+        correction2 = -tf.math.expm1(step * math.log(self.beta_2))
         m = self._momentums[self._get_variable_index(variable)]
         v = self._velocities[self._get_variable_index(variable)]
         m.assign(self.beta_1 * m + (1 - self.beta_1) * gradient)

@@ -186,7 +186,8 @@ class Model:
     def train(self, x: Array, order: npt.NDArray[np.int64], noise: Array) -> Array:
         images = self._resident(x)  # (N, D)
         order, noise = checks.schedule(order, noise, len(x), self.sizes.latent_dim)
-        rows, noises = torch.tensor(order, device=self._device), self._put(noise)  # (K, B), (K, B, L)
+        rows = torch.tensor(np.ascontiguousarray(order), device=self._device)  # (K, B)
+        noises = self._put(noise)  # (K, B, L)
         objectives = torch.empty(len(order), dtype=self._dtype, device=self._device)  # (K,)
         for k, (step_rows, step_noise) in enumerate(zip(rows, noises, strict=True)):
             self._optimizer.zero_grad()
@@ -222,7 +223,8 @@ class Model:
         return _array(self._vae.generate(self._noise(checks.count("n", n), seed)))
 
     def _noise(self, rows: int, seed: int) -> Tensor:
-        generator = torch.Generator(self._device).manual_seed(stream.check_seed(seed))
+        folded = (stream.check_seed(seed) ^ (seed >> 32)) & 0xFFFF_FFFF  # PyTorch's CPU generator drops the upper half
+        generator = torch.Generator(self._device).manual_seed(folded)
         shape = (rows, self.sizes.latent_dim)
         return torch.randn(shape, generator=generator, dtype=self._dtype, device=self._device)
 
@@ -240,7 +242,7 @@ class Model:
         return adam
 
     def _put(self, array: Array) -> Tensor:
-        return torch.tensor(array, dtype=self._dtype, device=self._device)
+        return torch.tensor(np.ascontiguousarray(array), dtype=self._dtype, device=self._device)
 
 
 _MOMENTS = {"m": "exp_avg", "v": "exp_avg_sq"}

@@ -44,6 +44,7 @@ class Arithmetic:
 
 
 EXACT = Arithmetic()
+FUNCTION = 8.0  # roundings that an exp, log or sigmoid is worth: vectorised ones err by up to four units in the last place
 
 
 class Forward(NamedTuple):
@@ -73,7 +74,7 @@ def encode(params: Params, x: Real, ar: Arithmetic = EXACT) -> tuple[Real, Real,
 
 def reparameterize(mu: Real, logvar: Real, noise: Real, ar: Arithmetic = EXACT) -> tuple[Real, Real]:
     """(B, L) each -> std (B, L), z (B, L) = mu + exp(logvar / 2) noise."""
-    std = ar.rounded(np.exp(logvar / 2), roundings=2)
+    std = ar.rounded(np.exp(logvar / 2), roundings=FUNCTION)
     scaled = ar.rounded(std * noise)
     return std, ar.rounded(mu + scaled)
 
@@ -97,12 +98,17 @@ def sigmoid(logits: Real) -> Real:
     return np.where(logits >= 0, 1.0, small) / (1.0 + small)
 
 
+def relu_slope(hidden: Real) -> npt.NDArray[np.bool_]:
+    """The derivative of relu, from its result: 1 above 0, and 0 at 0."""
+    return hidden > 0.0
+
+
 def cross_entropy(logits: Real, x: Real, ar: Arithmetic = EXACT) -> Real:
     """softplus(l) - x l per pixel, (B, D), in a form without cancellation: x softplus(-l) + (1 - x) softplus(l)."""
     tail = np.log1p(np.exp(-np.abs(logits)))
     exact = x * np.maximum(-logits, 0.0) + (1.0 - x) * np.maximum(logits, 0.0) + tail
-    # A port may compute softplus(l) - x l as it stands: the rounding is that of these two terms.
-    return ar.rounded(exact, np.maximum(logits, 0.0) + tail + np.abs(x * logits), roundings=2)
+    # A port may compute softplus(l) - x l as it stands, or (1 - x) l - log(sigmoid(l)): it rounds terms as large as l.
+    return ar.rounded(exact, np.abs(logits) + tail, roundings=FUNCTION)
 
 
 def kl_terms(mu: Real, logvar: Real, ar: Arithmetic = EXACT) -> Real:
@@ -110,7 +116,9 @@ def kl_terms(mu: Real, logvar: Real, ar: Arithmetic = EXACT) -> Real:
     variance = np.exp(logvar)
     magnitude = 0.5 * (mu * mu + variance + 1.0 + np.abs(logvar))
     at_prior = (mu == 0.0) & (logvar == 0.0)  # exp(0) - 1 is 0 in any precision: nothing is rounded there
-    return ar.rounded(0.5 * (mu * mu + (np.expm1(logvar) - logvar)), np.where(at_prior, 0.0, magnitude), roundings=2)
+    return ar.rounded(
+        0.5 * (mu * mu + (np.expm1(logvar) - logvar)), np.where(at_prior, 0.0, magnitude), roundings=FUNCTION
+    )
 
 
 def losses(step: Forward, x: Real, ar: Arithmetic = EXACT) -> tuple[Real, Real]:
@@ -129,17 +137,18 @@ def loss_on_probabilities(recon_x: Real, x: Real, mu: Real, logvar: Real) -> flo
 
 def backward(params: Params, step: Forward, x: Real, noise: Real, ar: Arithmetic = EXACT) -> dict[str, Real]:
     """Gradients of the summed objective, by the chain rule from the logits back to the first layer."""
-    d_logits = ar.rounded(sigmoid(step.logits) - x, sigmoid(step.logits) + x, roundings=2)  # (B, D)
-    d_hidden3 = ar.matmul(d_logits, params["decoder.fc4.weight"]) * (step.hidden3 > 0.0)  # (B, H); relu'(0) = 0
+    d_logits = ar.rounded(sigmoid(step.logits) - x, sigmoid(step.logits) + x, roundings=FUNCTION)  # (B, D)
+    d_hidden3 = ar.matmul(d_logits, params["decoder.fc4.weight"]) * relu_slope(step.hidden3)  # (B, H)
     d_z = ar.matmul(d_hidden3, params["decoder.fc3.weight"])  # (B, L)
     d_mu = ar.rounded(d_z + step.mu)  # (B, L)
     variance = np.exp(step.logvar)
     from_z = ar.rounded(d_z * noise * step.std / 2.0, roundings=2)
-    from_kl = ar.rounded(np.expm1(step.logvar) / 2.0, np.where(step.logvar == 0.0, 0.0, (variance + 1.0) / 2.0))
+    magnitude = np.where(step.logvar == 0.0, 0.0, (variance + 1.0) / 2.0)
+    from_kl = ar.rounded(np.expm1(step.logvar) / 2.0, magnitude, roundings=FUNCTION)
     d_logvar = ar.rounded(from_z + from_kl)  # (B, L)
     d_hidden = ar.rounded(
         ar.matmul(d_mu, params["encoder.fc2_mu.weight"]) + ar.matmul(d_logvar, params["encoder.fc2_logvar.weight"])
-    ) * (step.hidden > 0.0)  # (B, H)
+    ) * relu_slope(step.hidden)  # (B, H)
     layers = {
         "encoder.fc1": (d_hidden, x),
         "encoder.fc2_mu": (d_mu, step.hidden),
@@ -161,7 +170,7 @@ def adam_step(
     beta1, beta2 = ar.constant(spec.BETA1), ar.constant(spec.BETA2)
     m = ar.rounded(beta1 * m + (1.0 - beta1) * gradient, beta1 * np.abs(m) + (1.0 - beta1) * np.abs(gradient))
     v = ar.rounded(beta2 * v + (1.0 - beta2) * gradient * gradient, roundings=2)
-    # 1 - beta^t cancels at small t, and a port may compute it in its working precision.
+    # 1 - beta^t cancels at small t: a port that computes it as it stands, in float32, is off by 1e-5 (optax 0.2.8 is).
     correction1, correction2 = (1.0 - ar.rounded(np.asarray(beta**step), roundings=2) for beta in (beta1, beta2))
     denominator = ar.rounded(np.sqrt(v / correction2) + ar.constant(spec.EPSILON), roundings=2)
     update = ar.rounded(ar.constant(spec.LEARNING_RATE) * (m / correction1) / denominator, roundings=3)

@@ -37,8 +37,9 @@ def sizes_of(params: Tensors) -> Sizes:
     """
     _check_names("params", params, spec.PARAMETER_NAMES)
     for name in ("encoder.fc1.weight", "encoder.fc2_mu.weight"):
-        if np.ndim(params[name]) != 2:
-            raise ValueError(f"params[{name!r}]: got shape {np.shape(params[name])}; expected two dimensions, (out, in)")
+        shape = np.shape(params[name])
+        if len(shape) != 2 or 0 in shape:
+            raise ValueError(f"params[{name!r}]: got shape {shape}; expected two dimensions, (out, in), 1 or more each")
     hidden_dim, input_dim = params["encoder.fc1.weight"].shape
     sizes = Sizes(input_dim, hidden_dim, params["encoder.fc2_mu.weight"].shape[0])
     _check_tensors("params", params, spec.parameter_shapes(sizes))

@@ -1,0 +1,1 @@
+"""What a person does with a backend: train, generate, compare. The command is `vae`, or `python -m applications`."""

@@ -1,0 +1,80 @@
+"""What the user sees while a model trains: a bar on a terminal, and one line per epoch everywhere."""
+
+import sys
+import time
+from types import TracebackType
+from typing import Self
+
+import click
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Column
+
+from shared.recipe import Epoch
+
+_NARROW = 76  # columns that a line with every figure needs
+
+
+class Report:
+    """A progress bar on stderr if that is a terminal, and a line on stdout for each finished epoch.
+
+    Used as a context manager around the training; `batch` fits `progress` of `shared.recipe.fit`.
+    """
+
+    def __init__(self, *, epochs: int, first_epoch: int, images: int) -> None:
+        self._epochs, self._epoch, self._images = epochs, first_epoch, images
+        self._console = Console(stderr=True, highlight=False)
+        self._narrow = self._console.is_terminal and self._console.width < _NARROW
+        self._started = time.perf_counter()
+        one_line = Column(no_wrap=True)
+        self._bar = Progress(
+            TextColumn("{task.description}", table_column=one_line),
+            BarColumn(bar_width=None),
+            TextColumn("{task.fields[figures]}", table_column=one_line),
+            TimeRemainingColumn(compact=True, table_column=one_line),
+            console=self._console,
+            transient=True,
+            expand=True,
+            redirect_stdout=False,  # stdout may be a file while stderr is the terminal
+            disable=not self._console.is_terminal or self._console.is_dumb_terminal,
+        )
+        total, completed = epochs * images, first_epoch * images
+        self._task = self._bar.add_task(self._at(), total=total, completed=completed, figures="")
+
+    def __enter__(self) -> Self:
+        self._bar.start()
+        self._started = time.perf_counter()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._bar.stop()
+
+    def batch(self, images: int, objective: float) -> None:
+        """`images` of the epoch under way are done, at `objective` nats each."""
+        rate = images / (time.perf_counter() - self._started)
+        figures = f"{rate:,.0f}/s {objective:.2f}" if self._narrow else f"{rate:,.0f} images/s  {objective:.2f} nats"
+        completed = self._epoch * self._images + images
+        self._bar.update(self._task, completed=completed, description=self._at(), figures=figures)
+
+    def epoch(self, epoch: Epoch) -> None:
+        """An epoch and its files are done."""
+        self._epoch = epoch.number
+        of = f"{epoch.number:>{len(str(self._epochs))}}/{self._epochs}"
+        test = epoch.test.objective if epoch.test is not None else float("nan")
+        if self._narrow:
+            line = f"{of} train {epoch.objective:.2f} test {test:.2f}"
+        else:
+            losses = f"train {epoch.objective:8.3f}  test {test:8.3f} nats per image"
+            line = f"epoch {of}  {losses}  {epoch.images_per_second:,.0f} images/s"
+        if self._bar.disable or not sys.stdout.isatty():
+            click.echo(line)
+        else:
+            self._console.print(line)  # above the bar
+        self._started = time.perf_counter()
+
+    def _at(self) -> str:
+        """The epoch under way, of how many."""
+        at = f"{min(self._epoch + 1, self._epochs)}/{self._epochs}"
+        return at if self._narrow else f"epoch {at}"

@@ -1,0 +1,1 @@
+"""Tests of the suite itself: that what must be rejected is rejected."""

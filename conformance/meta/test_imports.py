@@ -1,0 +1,87 @@
+"""Data flows one way: what each package may import, read from the source, and the proof that the reading notices a breach."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+import shared
+
+ROOT: Final = Path(shared.__file__).parents[1]
+OURS: Final = {"shared", "implementations", "conformance", "benchmarks", "applications"}
+FRAMEWORKS: Final = {"torch", "tensorflow", "keras", "jax", "jaxlib", "flax", "optax"}
+
+# Which of our packages, and which frameworks, the files of a package may import.
+ALLOWED: Final[dict[str, set[str]]] = {
+    "shared": {"shared"},
+    "implementations/__init__.py": {"shared"},
+    "implementations/torch_vae.py": {"shared", "torch"},
+    "implementations/tensorflow_vae.py": {"shared", "tensorflow", "keras"},
+    "implementations/jax_vae.py": {"shared", "jax", "flax", "optax"},
+    "conformance": {"shared", "conformance"},
+    "benchmarks": {"shared", "conformance", "benchmarks"},
+    "applications": {"shared", "implementations", "applications"},
+}
+# Packages beside ours and the standard library that may be imported when a module of the lowest layer is.
+SHARED_AT_IMPORT: Final = {"numpy", "safetensors"}
+
+
+def imports(source: str) -> Iterator[str]:
+    """The top-level packages that a source file imports anywhere, by statement or by name."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            yield from (alias.name.split(".")[0] for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            yield node.module.split(".")[0]
+        elif isinstance(node, ast.Call) and ast.unparse(node.func).endswith(("import_module", "__import__")):
+            yield from (str(a.value).split(".")[0] for a in node.args if isinstance(a, ast.Constant))
+
+
+def breaches(place: str, source: str) -> set[str]:
+    """What `source`, a file of `place`, imports although it must not."""
+    return {name for name in imports(source) if name in OURS | FRAMEWORKS} - ALLOWED[place]
+
+
+def _files(place: str) -> list[Path]:
+    path = ROOT / place
+    return [path] if path.suffix else sorted(path.rglob("*.py"))
+
+
+@pytest.mark.parametrize("place", ALLOWED)
+def test_imports_keep_to_their_layer(place: str) -> None:
+    files = _files(place)
+    assert files
+    found = {str(file.relative_to(ROOT)): breaches(place, file.read_text(encoding="utf-8")) for file in files}
+    assert not {name: names for name, names in found.items() if names}
+
+
+def test_every_module_is_under_a_rule() -> None:
+    ruled = {file for place in ALLOWED for file in _files(place)}
+    assert {file for package in OURS for file in (ROOT / package).rglob("*.py")} == ruled
+
+
+def test_shared_needs_numpy_and_safetensors_only() -> None:
+    import sys
+
+    for file in _files("shared"):
+        tree = ast.parse(file.read_text(encoding="utf-8"))
+        top = "\n".join(ast.unparse(node) for node in tree.body if isinstance(node, ast.Import | ast.ImportFrom))
+        assert set(imports(top)) - set(sys.stdlib_module_names) - {"shared"} <= SHARED_AT_IMPORT, file
+
+
+@pytest.mark.parametrize(
+    ("place", "source", "caught"),
+    [
+        ("implementations/jax_vae.py", "import torch", {"torch"}),
+        ("implementations/torch_vae.py", "def f():\n    from jax import numpy", {"jax"}),
+        ("shared", "from implementations import torch_vae", {"implementations"}),
+        ("shared", "import importlib\nimportlib.import_module('torch.nn')", {"torch"}),
+        ("conformance", "import applications.cli", {"applications"}),
+        ("applications", "import tensorflow as tf, numpy", {"tensorflow"}),
+        ("shared", "import numpy\nfrom . import spec\nfrom shared import oracle", set()),
+    ],
+)
+def test_breaches_are_noticed(place: str, source: str, caught: set[str]) -> None:
+    assert breaches(place, source) == caught

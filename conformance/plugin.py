@@ -1,0 +1,141 @@
+"""The pytest plugin: names the backend under test, hands its models to the chapters, and reports the headroom.
+
+Options live here and carry a prefix, because a conftest.py cannot declare options under `--pyargs` (pytest-dev/pytest#1596) and
+a stranger's own may already use the plain word. The markers and the strictness are set here too: a stranger's settings do not
+decide what a pass means.
+"""
+
+import importlib
+from collections import defaultdict
+from collections.abc import Iterator
+from typing import Any, Final
+
+import numpy as np
+import pytest
+
+from conformance import comparator
+from shared import checks, spec, vectors
+from shared.contract import Array, Backend, FullModel, Tensors
+from shared.vectors import Vector, operations
+
+_HEADROOM: Final = pytest.StashKey[dict[tuple[str, str], float]]()
+_BACKEND: Final = pytest.StashKey[Backend]()
+
+# What a model must have for each ability; a model without it is graded on the rest.
+ABILITIES: Final = {"train": ("gradients", "train", "state", "load_state"), "sample": ("sample", "generate")}
+
+
+class Grader:
+    """The backend under test in one precision."""
+
+    def __init__(self, backend: Backend, dtype: str, device: str, headroom: dict[tuple[str, str], float]) -> None:
+        self.backend, self.dtype, self._device, self._headroom = backend, dtype, device, headroom
+
+    def load(self, params: Tensors) -> FullModel:
+        """A model of the backend, holding `params`, read-only as they are handed over: arguments must not be changed."""
+        return self.backend.load(_read_only(params), dtype=self.dtype, device=self._device)
+
+    def check(self, vector: Vector) -> None:
+        """Asks the backend what the vector asks, and compares.
+
+        Raises:
+            comparator.Mismatch: the answer is not the oracle's.
+        """
+        actual = operations.OPERATIONS[vector.operation](self.load, _read_only(vector.inputs), vector.arguments)
+        found = comparator.compare(actual, vector.expected, vector.tolerance(self.dtype), self.dtype)
+        for name, ratio in found.items():
+            key = (f"{vector.id}: {name}", self.dtype)
+            self._headroom[key] = max(ratio, self._headroom.get(key, 0.0))
+
+    def require(self, ability: str) -> None:
+        """Skips the calling test, saying so, where the backend does not declare an ability by having its methods."""
+        methods = {name for name in ABILITIES[ability] if not callable(getattr(self.load(_smallest()), name, None))}
+        if methods:
+            pytest.skip(f"absent ability {ability!r}: the model has no {', '.join(sorted(methods))}")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    group = parser.getgroup("vae", "VAE conformance")
+    group.addoption("--vae-backend", metavar="MODULE", help="dotted name of the backend module to grade")
+    group.addoption("--vae-dtype", choices=checks.DTYPES, help="grade this precision only")
+    group.addoption("--vae-device", choices=checks.DEVICES, default="auto", help="where the backend runs")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "chapter(name): runs the golden vectors of a chapter")
+    config.addinivalue_line("markers", "ability(name): needs an optional ability of the backend")
+    config.addinivalue_line("markers", "clause(*ids): the clauses of the specification that the test stands on")
+    name = config.getoption("--vae-backend")
+    if not name:
+        raise pytest.UsageError("--vae-backend: expected the dotted name of the module to grade")
+    try:
+        backend = importlib.import_module(name)
+    except ImportError as error:
+        raise pytest.UsageError(f"--vae-backend: cannot import {name!r}: {error}") from error
+    for function in ("describe", "load"):
+        if not callable(getattr(backend, function, None)):
+            raise pytest.UsageError(f"--vae-backend: {name!r} has no function {function}(); see shared/contract.py")
+    config.stash[_BACKEND] = backend  # type: ignore[assignment]  # a module is a Backend by having its functions
+    config.stash[_HEADROOM] = {}
+
+
+def pytest_report_header(config: pytest.Config) -> list[str]:
+    identity = ", ".join(f"{key} {value}" for key, value in config.stash[_BACKEND].describe().items())
+    return [f"backend: {config.getoption('--vae-backend')} ({identity})", f"specification: {spec.VERSION}"]
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "grader" in metafunc.fixturenames:
+        only = metafunc.config.getoption("--vae-dtype")
+        metafunc.parametrize("grader", [only] if only else checks.DTYPES, indirect=True)
+    if "vector" in metafunc.fixturenames:
+        marker = next(metafunc.definition.iter_markers("chapter"))
+        chosen = [vector for vector in vectors.load().values() if vector.chapter == marker.args[0]]
+        metafunc.parametrize("vector", chosen, ids=[vector.id.split("/")[1] for vector in chosen])
+
+
+@pytest.fixture
+def grader(request: pytest.FixtureRequest) -> Grader:
+    """The backend under test, in each precision in turn."""
+    config = request.config
+    found = Grader(config.stash[_BACKEND], request.param, config.getoption("--vae-device"), config.stash[_HEADROOM])
+    for marker in request.node.iter_markers("ability"):
+        found.require(marker.args[0])
+    return found
+
+
+@pytest.fixture
+def params() -> dict[str, Array]:
+    """Parameters of a small network, 12-8-3, that no test may change."""
+    return _read_only(_smallest())
+
+
+def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
+    headroom = config.stash[_HEADROOM]
+    if not headroom:
+        return
+    worst: dict[str, dict[str, tuple[float, str]]] = defaultdict(dict)
+    for (quantity, dtype), ratio in headroom.items():
+        case = quantity.split(":")[0]
+        worst[case][dtype] = max(worst[case].get(dtype, (0.0, "")), (ratio, quantity.split(": ")[1]))
+    terminalreporter.section("headroom: largest error of each vector, in units of its tolerance")
+    for case, by_dtype in worst.items():
+        columns = "   ".join(f"{dtype} {ratio:5.3f} {name:<34}" for dtype, (ratio, name) in sorted(by_dtype.items()))
+        terminalreporter.write_line(f"{case:<32} {columns}".rstrip())
+
+
+def _smallest() -> dict[str, Array]:
+    inputs = vectors.load()["forward/tiny"].inputs
+    return {name.removeprefix("param."): value for name, value in inputs.items() if name.startswith("param.")}
+
+
+def _read_only(tensors: Tensors) -> dict[str, Array]:
+    def frozen() -> Iterator[tuple[str, Array]]:
+        for name, tensor in tensors.items():
+            copy = np.array(tensor)
+            copy.setflags(write=False)
+            yield name, copy
+
+    return dict(frozen())
+
+

@@ -1,0 +1,72 @@
+"""One entry point for every chore. A bare `nox` runs what must pass before a change lands."""
+
+import tempfile
+from pathlib import Path
+
+import nox
+
+nox.needs_version = ">=2024.10.9"
+nox.options.sessions = ["lint", "types", "tests", "conformance"]
+nox.options.default_venv_backend = "virtualenv"
+nox.options.reuse_venv = "yes"
+
+ROOT = Path(__file__).parent
+CONSTRAINTS = f"--constraint={ROOT / 'constraints.txt'}"
+PROJECT = nox.project.load_toml(ROOT / "pyproject.toml")
+BACKENDS = [nox.param(name, id=name) for name in ("oracle", "torch", "tensorflow", "jax")]
+QUIET_TENSORFLOW = {"TF_CPP_MIN_LOG_LEVEL": "3"}
+
+
+def install(session: nox.Session, *extras: str, groups: tuple[str, ...] = ()) -> None:
+    """Installs this project as a user would get it, with the given extras, and the given groups' tools."""
+    project = f"{ROOT}[{','.join(extras)}]" if extras else str(ROOT)
+    session.install(CONSTRAINTS, project, *nox.project.dependency_groups(PROJECT, *groups))
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Style and likely bugs, with ruff; `nox -s lint -- --fix` mends what can be mended."""
+    session.install(CONSTRAINTS, *nox.project.dependency_groups(PROJECT, "lint"))
+    session.run("ruff", "format", *([] if "--fix" in session.posargs else ["--check"]), str(ROOT))
+    session.run("ruff", "check", *session.posargs, str(ROOT))
+
+
+@nox.session
+def types(session: nox.Session) -> None:
+    """Types, with mypy in its strict mode, this file included."""
+    install(session, "torch", "jax", "conformance", groups=("types", "test"))
+    session.run("mypy", *session.posargs)
+
+
+@nox.session
+def tests(session: nox.Session) -> None:
+    """The project's own tests, and the proof that the suite rejects what it must: no framework installed."""
+    install(session, "app", "conformance", groups=("test",))
+    session.run("python", "-m", "shared.vectors", "--check")
+    session.run("pytest", *session.posargs)
+
+
+@nox.session
+@nox.parametrize("backend", BACKENDS)
+def conformance(session: nox.Session, backend: str) -> None:
+    """One backend against the specification, alone in its virtualenv: nox -s "conformance(torch)"."""
+    install(session, backend if backend != "oracle" else "app", "conformance")
+    module = "shared.oracle" if backend == "oracle" else f"implementations.{backend}_vae"
+    with tempfile.TemporaryDirectory() as elsewhere, session.chdir(elsewhere):  # the installed package, not the checkout
+        session.run("python", "-m", "conformance", module, *session.posargs, env=QUIET_TENSORFLOW)
+    if backend != "oracle":
+        session.run("pytest", "tests/listing", "--listing", backend, env=QUIET_TENSORFLOW)
+
+
+@nox.session
+def demo(session: nox.Session) -> None:
+    """Trains all three on real digits with one seed; prints one table and draws one picture."""
+    install(session, "all")
+    session.run("python", "-m", "applications.demo", *session.posargs, env=QUIET_TENSORFLOW)
+
+
+@nox.session
+def bench(session: nox.Session) -> None:
+    """Training and generation speed of all three, measured in turn; `nox -s bench -- --help` is the protocol."""
+    install(session, "all")
+    session.run("python", "-m", "benchmarks", *session.posargs, env=QUIET_TENSORFLOW)

@@ -1,0 +1,108 @@
+"""Golden vectors: what a correct VAE answers, in files that any language can read.
+
+`manifest.json` lists the cases; each has one safetensors file with its inputs (`input.*`), the oracle's float64 answers
+(`expected.*`) and, element by element, how far a float32 or float64 port may be from them (`tolerance.float32.*`,
+`tolerance.float64.*`). README.md beside this file is for readers who come without Python.
+
+A missing, changed or unlisted file is an error, never a skip.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Final
+
+import safetensors.numpy
+
+from shared.contract import Array
+
+DIRECTORY: Final = Path(__file__).parent
+MANIFEST: Final = DIRECTORY / "manifest.json"
+SCHEMA: Final = DIRECTORY / "schema.json"
+
+
+class VectorError(Exception):
+    """The golden vectors themselves are damaged: a file is missing, changed or not listed."""
+
+
+@dataclass(frozen=True)
+class Vector:
+    """One golden case, its tensors read and verified when first asked for."""
+
+    id: str
+    operation: str
+    description: str
+    clauses: tuple[str, ...]
+    flags: tuple[str, ...]
+    arguments: Mapping[str, Any]
+    path: Path
+    sha256: str
+
+    @property
+    def chapter(self) -> str:
+        """The part of the id before the slash."""
+        return self.id.split("/")[0]
+
+    @property
+    def inputs(self) -> dict[str, Array]:
+        """What is given to the model."""
+        return self._section("input.")
+
+    @property
+    def expected(self) -> dict[str, Array]:
+        """The oracle's answers: float64, or integers."""
+        return self._section("expected.")
+
+    def tolerance(self, dtype: str) -> dict[str, Array]:
+        """Largest allowed absolute error, element by element, for a model of "float32" or "float64"."""
+        return self._section(f"tolerance.{dtype}.")
+
+    @cached_property
+    def tensors(self) -> dict[str, Array]:
+        """Everything in the file.
+
+        Raises:
+            VectorError: the file is missing, or is not the one that the manifest names.
+        """
+        try:
+            data = self.path.read_bytes()
+        except FileNotFoundError:
+            raise VectorError(f"{self.id}: {self.path.name} is missing") from None
+        if (found := hashlib.sha256(data).hexdigest()) != self.sha256:
+            raise VectorError(f"{self.id}: {self.path.name} has SHA-256 {found}; the manifest says {self.sha256}")
+        return safetensors.numpy.load(data)
+
+    def _section(self, prefix: str) -> dict[str, Array]:
+        return {name.removeprefix(prefix): value for name, value in self.tensors.items() if name.startswith(prefix)}
+
+
+def load(directory: Path = DIRECTORY) -> dict[str, Vector]:
+    """All vectors by id, in the manifest's order.
+
+    Raises:
+        VectorError: there is no manifest, or there are files that it does not list.
+    """
+    try:
+        manifest = json.loads((directory / MANIFEST.name).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise VectorError(f"{directory / MANIFEST.name} is missing") from None
+    vectors = {
+        case["id"]: Vector(
+            id=case["id"],
+            operation=case["operation"],
+            description=case["description"],
+            clauses=tuple(case["clauses"]),
+            flags=tuple(case["flags"]),
+            arguments=case["arguments"],
+            path=directory / case["file"],
+            sha256=case["sha256"],
+        )
+        for case in manifest["cases"]
+    }
+    listed = {vector.path for vector in vectors.values()}
+    if stray := sorted(path.name for path in directory.glob("*/*.safetensors") if path not in listed):
+        raise VectorError(f"not in the manifest: {', '.join(stray)}")
+    return vectors

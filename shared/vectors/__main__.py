@@ -1,0 +1,157 @@
+"""Writes the golden vectors, or checks them: `python -m shared.vectors [--check] [ID ...]`.
+
+The only tool that makes them. `--check` computes every case anew and fails on any drift beyond the last bits of float64, which
+belong to the machine's own exp and log; the tolerances, being random by design, are checked with their own fixed randomness.
+"""
+
+import argparse
+import hashlib
+import json
+import sys
+import time
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import safetensors.numpy
+
+from shared import files, oracle, rounding, spec, vectors
+from shared.contract import Array, Tensors
+from shared.oracle import Arithmetic, Oracle
+from shared.vectors import cases, operations
+from shared.vectors.cases import Case
+from shared.vectors.flags import FLAGS
+
+_REPETITIONS_AT_SCALE = 16  # for many steps of the full-size network, where a repetition takes seconds
+_DRIFT = 1e-9  # relative: a hundred thousand roundings of float64, a ten-thousandth of the least tolerance
+
+
+def expected(case: Case, arithmetic: Arithmetic = oracle.EXACT) -> dict[str, Array]:
+    """What the oracle answers to a case, in float64."""
+    if case.operation in operations.DRAWS:
+        return operations.DRAWS[case.operation](case.arguments)
+
+    def load(params: Tensors) -> Oracle:
+        return Oracle(params, "float64", arithmetic)
+
+    return operations.OPERATIONS[case.operation](load, case.inputs, case.arguments)
+
+
+def tensors_of(case: Case) -> dict[str, Array]:
+    """Everything that the file of a case holds."""
+    answers = expected(case)
+    tensors = {f"input.{name}": value for name, value in case.inputs.items()}
+    tensors |= {f"expected.{name}": value for name, value in answers.items()}
+    if case.operation in operations.DRAWS:
+        return tensors
+    heavy = case.operation in ("train", "fit") and tuple(case.arguments.get("sizes", ())) == cases.FULL
+    repetitions = _REPETITIONS_AT_SCALE if heavy else rounding.REPETITIONS
+    pooled = "data" in case.arguments
+    for dtype in rounding.UNIT_ROUNDOFF:
+        allowed = rounding.tolerances(partial(expected, case), dtype, repetitions=repetitions, pooled=pooled)
+        tensors |= {f"tolerance.{dtype}.{name}": v for name, v in allowed.items() if answers[name].dtype.kind == "f"}
+    return tensors
+
+
+def manifest_entry(case: Case, sha256: str) -> dict[str, Any]:
+    """The case as the manifest lists it."""
+    return {
+        "id": case.id,
+        "operation": case.operation,
+        "description": case.description,
+        "clauses": list(case.clauses),
+        "flags": list(case.flags),
+        "arguments": dict(case.arguments),
+        "file": f"{case.id}.safetensors",
+        "sha256": sha256,
+    }
+
+
+def manifest(entries: list[dict[str, Any]]) -> dict[str, Any]:
+    """The whole manifest, for cases that have been written."""
+    return {
+        "format": 1,
+        "spec_version": spec.VERSION,
+        "rounding_model": {"safety": rounding.SAFETY, "unit_roundoff": {"float32": 2.0**-24, "float64": 2.0**-53}},
+        "flags": {name: flag._asdict() for name, flag in sorted(FLAGS.items())},
+        "cases": entries,
+    }
+
+
+def write(directory: Path, chosen: list[Case]) -> None:
+    """Writes the files of the chosen cases and the manifest; the others must be there already."""
+    old = {e["id"]: e for e in json.loads(vectors.MANIFEST.read_text())["cases"]} if vectors.MANIFEST.exists() else {}
+    entries = []
+    for case in cases.all_cases():
+        if case in chosen or case.id not in old:
+            started = time.perf_counter()
+            path = directory / f"{case.id}.safetensors"
+            path.parent.mkdir(exist_ok=True)
+            contiguous = {k: np.array(v, order="C") for k, v in sorted(tensors_of(case).items())}
+            data = safetensors.numpy.save(contiguous)
+            with files.replacing(path) as temporary:
+                temporary.write_bytes(data)
+            entries.append(manifest_entry(case, hashlib.sha256(data).hexdigest()))
+            print(f"{case.id}: {len(data):,} bytes, {time.perf_counter() - started:.1f} s", flush=True)
+        else:
+            entries.append(manifest_entry(case, old[case.id]["sha256"]))
+    files.write_text(directory / vectors.MANIFEST.name, json.dumps(manifest(entries), indent=2) + "\n")
+
+
+def drift(case: Case, stored: dict[str, Array]) -> list[str]:
+    """What differs between the stored tensors of a case and those computed now."""
+    now = tensors_of(case)
+    if now.keys() != stored.keys():
+        return [f"{case.id}: tensors {sorted(now.keys() ^ stored.keys())} are on one side only"]
+    return [f"{case.id}: {name} has drifted" for name, value in now.items() if not _same(name, stored[name], value)]
+
+
+def _same(name: str, stored: Array, now: Array) -> bool:
+    if stored.shape != now.shape or stored.dtype != now.dtype:
+        return False
+    if name.startswith("input.") or stored.dtype.kind != "f":
+        return np.array_equal(stored, now)
+    # Tolerances answer to the same randomness, but rounding can tip a relu over: a tenth is far below their safety factor.
+    largest = float(np.max(np.abs(stored), initial=0.0))
+    relative = 0.1 if name.startswith("tolerance.") else _DRIFT
+    return bool(np.allclose(stored, now, rtol=relative, atol=relative * largest if relative == _DRIFT else 0.0))
+
+
+def check(chosen: list[Case]) -> list[str]:
+    """Everything wrong with the stored vectors."""
+    stored = vectors.load()
+    faults = []
+    written = json.loads(vectors.MANIFEST.read_text(encoding="utf-8"))
+    entries = [manifest_entry(case, stored[case.id].sha256) for case in cases.all_cases() if case.id in stored]
+    if written != manifest(entries):
+        faults.append("manifest.json is not what this generator writes")
+    for case in chosen:
+        if case.id not in stored:
+            faults.append(f"{case.id}: not in the manifest")
+        else:
+            faults += drift(case, stored[case.id].tensors)
+        print(f"{case.id}: checked", flush=True)
+    return faults
+
+
+def main() -> int:
+    """The command line."""
+    parser = argparse.ArgumentParser(prog="python -m shared.vectors", description=__doc__.split("\n\n")[0])
+    parser.add_argument("ids", nargs="*", metavar="ID", help="cases to write or check; all of them by default")
+    parser.add_argument("--check", action="store_true", help="compute anew and compare; write nothing")
+    arguments = parser.parse_args()
+    known = {case.id: case for case in cases.all_cases()}
+    if unknown := [name for name in arguments.ids if name not in known]:
+        parser.error(f"ID: got {', '.join(unknown)}; expected some of {', '.join(known)}")
+    chosen = [known[name] for name in arguments.ids] or list(known.values())
+    if not arguments.check:
+        write(vectors.DIRECTORY, chosen)
+        return 0
+    faults = check(chosen)
+    print("\n".join(faults) if faults else f"{len(chosen)} vectors are as generated")
+    return 1 if faults else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

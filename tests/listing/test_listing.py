@@ -1,0 +1,138 @@
+"""The surface that a reader lifts out of a backend file: Encoder, Decoder, VAE, loss_function, train, generate."""
+
+import math
+import subprocess
+import sys
+from typing import Any
+
+import numpy as np
+import pytest
+
+from shared import oracle, spec
+from shared.contract import Array
+
+FRAMEWORKS = {"torch": {"torch"}, "tensorflow": {"tensorflow", "keras"}, "jax": {"jax", "flax", "optax"}}
+
+
+def test_default_size_is_the_classic_one(listing: Any) -> None:
+    vae = listing.model()
+    x = listing.tensor(np.full((3, 784), 0.5, np.float32))
+    recon_x, mu, logvar = vae(x)
+    assert (recon_x.shape, mu.shape, logvar.shape) == ((3, 784), (3, 20), (3, 20))
+    assert vae.encoder.encode(x)[0].shape == (3, 20)
+    assert vae.decoder.decode(mu).shape == (3, 784)
+
+
+def test_input_dim_then_latent_dim(listing: Any) -> None:
+    vae = listing.model(12, 3)
+    assert vae.generate(listing.tensor(np.zeros((2, 3), np.float32))).shape == (2, 12)
+
+
+def test_generate_gives_probabilities_of_the_logits(listing: Any) -> None:
+    vae = listing.model(12, 3, 8)
+    z = listing.tensor(np.random.default_rng(0).standard_normal((5, 3)).astype(np.float32))
+    probabilities, logits = (np.asarray(_plain(value)) for value in (vae.generate(z), vae.decoder.decode(z)))
+    np.testing.assert_allclose(probabilities, oracle.sigmoid(logits.astype(np.float64)), rtol=1e-5)
+
+
+def test_own_initial_weights_are_the_specifications_range(listing: Any) -> None:
+    """Uniform in +-1/sqrt(fan_in), biases too: within 5.2 standard errors (2e-7) of the variance for the two large layers."""
+    vae = listing.model()
+    for layer, fan_in in ((vae.encoder.fc1, 784), (vae.decoder.fc4, 400)):
+        kernel = layer.weight if hasattr(layer, "weight") else layer.kernel
+        for tensor in (kernel, layer.bias):
+            unit = np.asarray(_plain(tensor), dtype=np.float64).ravel() * math.sqrt(fan_in)
+            assert np.abs(unit).max() <= 1 + 1e-6
+            assert abs(unit.mean()) < 5.2 * math.sqrt(1 / 3 / unit.size)
+            assert abs((unit**2).mean() - 1 / 3) < 5.2 * math.sqrt(4 / 45 / unit.size)
+
+
+@pytest.mark.parametrize(
+    ("recon_x", "x"), [(0.5, 1.0), (0.25, 0.3), (1.0, 1.0), (0.0, 1.0), (1.0, 0.0), (1e-30, 1.0), (0.0, 0.0)], ids=str
+)
+def test_loss_function_clamps_each_log_at_minus_100(listing: Any, recon_x: float, x: float) -> None:
+    arrays = [np.full((2, 3), recon_x), np.full((2, 3), x), np.full((2, 4), 0.5), np.full((2, 4), -0.7)]
+    found = listing.module.loss_function(*(listing.tensor(a.astype(np.float32)) for a in arrays))
+    exact = oracle.loss_on_probabilities(*(a.astype(np.float32).astype(np.float64) for a in arrays))
+    assert float(_plain(found)) == pytest.approx(exact, rel=1e-5)  # 14 float32 terms
+
+
+def test_loss_function_is_the_training_loss_away_from_saturation(listing: Any, images: Array) -> None:
+    vae = listing.model(12, 3, 8)
+    x, noise = listing.tensor(images), listing.tensor(np.zeros((50, 3), np.float32))
+    recon_x, mu, logvar = vae(x, noise)
+    reconstruction, kl = vae.negative_elbo(x, noise)
+    total = float(np.sum(_plain(reconstruction)) + np.sum(_plain(kl)))
+    assert float(_plain(listing.module.loss_function(recon_x, x, mu, logvar))) == pytest.approx(total, rel=1e-5)
+
+
+def test_training_gradient_does_not_saturate(listing: Any) -> None:
+    """Through the decoder's logits at 40, where a float32 probability is 1: the slope is 1 - 0 all the same."""
+    vae = listing.model(1, 1, 2)
+
+    def loss(shift: Any) -> Any:
+        vae.decoder.decode = lambda z: shift
+        return vae.negative_elbo(listing.tensor(np.zeros((1, 1), np.float32)))[0].sum()
+
+    if listing.name == "tensorflow":
+        import tensorflow as tf
+
+        def loss(shift: Any) -> Any:  # type: ignore[no-redef]  # TensorFlow's tensors have no .sum()
+            vae.decoder.decode = lambda z: shift
+            return tf.reduce_sum(vae.negative_elbo(listing.tensor(np.zeros((1, 1), np.float32)))[0])
+
+    slope = listing.gradient(loss, listing.tensor(np.full((1, 1), 40.0, np.float32)))
+    assert float(np.asarray(_plain(slope)).item()) == 1.0
+
+
+def test_noise_is_fresh_at_every_call(listing: Any) -> None:
+    vae = listing.model(12, 3, 8)
+    mu = listing.tensor(np.zeros((4, 3), np.float32))
+    drawn = [np.asarray(_plain(vae.reparameterize(mu, mu))) for _ in range(2)]
+    assert len(np.unique(np.concatenate(drawn))) == 24
+
+
+@pytest.mark.parametrize("labelled", [False, True], ids=["images alone", "with labels"])
+def test_train_learns_and_averages_over_images(listing: Any, images: Array, labelled: bool) -> None:
+    vae = listing.model(12, 3, 8)
+    optimizer = listing.optimizer(vae)
+    batches = [listing.tensor(images[rows]) for rows in (slice(0, 20), slice(20, 40), slice(40, 50))]
+    loader = [(batch, list(range(len(batch)))) for batch in batches] if labelled else batches
+    averages = [listing.module.train(vae, loader, optimizer) for _ in range(40)]
+    assert all(isinstance(average, float) for average in averages)
+    assert averages[0] == pytest.approx(12 * math.log(2), rel=0.2), "nats per image, not per batch or pixel"
+    assert averages[-1] < 0.9 * averages[0]
+
+
+def test_train_counts_a_short_last_batch_by_its_images(listing: Any) -> None:
+    """Four images that cost 10 nats and one that costs none, in batches of two: 8.0, where batch means average 6.7."""
+    vae = listing.model(1, 1, 1)
+    vae.decoder.decode = lambda z: z * 0 + 10.0
+    vae.encoder.encode = lambda x: (x * 0, x * 0)
+    loader = [listing.tensor(np.array(rows, np.float32)) for rows in ([[0], [0]], [[0], [0]], [[1]])]
+    if listing.name == "torch":
+        vae.decoder.decode = lambda z: z * 0 + 10.0 + 0 * vae.decoder.fc4.bias
+    assert listing.module.train(vae, loader, listing.optimizer(vae)) == pytest.approx(8.0, abs=0.01)
+
+
+def test_import_brings_no_other_framework(listing: Any) -> None:
+    code = f"import sys, {listing.module.__name__}; print(*sys.modules)"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120)
+    loaded = {name.split(".")[0] for name in run.stdout.split()}
+    others = set().union(*FRAMEWORKS.values()) - FRAMEWORKS[listing.name]
+    assert not loaded & others
+    assert loaded >= FRAMEWORKS[listing.name]
+
+
+def test_importing_the_package_imports_no_framework() -> None:
+    code = "import sys, implementations; print(*sys.modules)"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    assert not {name.split(".")[0] for name in run.stdout.split()} & set().union(*FRAMEWORKS.values())
+
+
+def test_sizes_default_to_the_specification() -> None:
+    assert spec.Sizes() == (784, 400, 20)
+
+
+def _plain(tensor: Any) -> Any:
+    return tensor.detach().numpy() if hasattr(tensor, "detach") else tensor

@@ -1,0 +1,143 @@
+"""The `vae` command as a whole: help, version, the list of backends, and how errors end."""
+
+import importlib.util
+import os
+import re
+import statistics
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import click
+import pytest
+from click.testing import CliRunner
+
+from applications import training
+from applications.cli import PREFERRED, vae
+from applications.errors import OneLineErrors
+from implementations import BACKENDS
+
+ROOT = Path(__file__).parents[1]
+HEAVY = {
+    "torch",
+    "tensorflow",
+    "keras",
+    "jax",
+    "flax",
+    "optax",
+    "numpy",
+    "matplotlib",
+    "PIL",
+    "rich",
+    "mlxtend",
+    "pooch",
+}
+
+
+def run_vae(*arguments: str, options: tuple[str, ...] = ()) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, *options, "-m", "applications", *arguments]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["train", "--help"], ["generate", "--help"]], ids=" ".join)
+def test_help_imports_nothing_heavy(arguments: list[str]) -> None:
+    done = run_vae(*arguments, options=("-X", "importtime"))
+    imported = set(re.findall(r"^import time:.*\| +([\w.]+)$", done.stderr, re.MULTILINE))
+    assert done.returncode == 0
+    assert {"applications.cli", "click"} <= imported, "the list of imports was not read"
+    assert not {name.partition(".")[0] for name in imported} & HEAVY
+
+
+def test_help_answers_within_half_a_second() -> None:
+    seconds = []
+    for _ in range(3):
+        started = time.perf_counter()
+        assert run_vae("train", "--help").returncode == 0
+        seconds.append(time.perf_counter() - started)
+    assert statistics.median(seconds) < 0.5
+
+
+def test_without_click_the_cure_is_told() -> None:
+    code = "import sys; sys.modules['click'] = None; import applications.cli"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (
+        1,
+        "Error: the vae command needs click; try: pip install 'vae-rosetta[app]'\n",
+    )
+
+
+def test_every_backend_can_be_the_default() -> None:
+    assert sorted(PREFERRED) == sorted(BACKENDS)
+
+
+def test_version_names_the_specification_too() -> None:
+    result = CliRunner().invoke(vae, ["--version"])
+    assert re.fullmatch(r"vae-rosetta \S.*, specification \d+\.\d+\n", result.output)
+
+
+def test_backends_tells_how_to_install_what_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(importlib.util, "find_spec", lambda *_: None)
+    result = CliRunner(env={"COLUMNS": "100"}).invoke(vae, ["backends"])
+    rows = {line.split()[0]: line.rstrip() for line in result.output.splitlines()}
+    assert list(rows) == ["backend", *BACKENDS]
+    assert re.search(r"no +needs torch: pip install 'vae-rosetta\[torch\]'$", rows["torch"])
+    assert re.search(r"no +needs jax, flax, optax: pip install 'vae-rosetta\[jax\]'$", rows["jax"])
+    assert re.search(r"yes +numpy \d", rows["oracle"])
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "line"),
+    [
+        (ValueError("seed: got -1; expected 0 or more"), 2, "Error: seed: got -1; expected 0 or more"),
+        (TypeError("x: got list"), 2, "Error: x: got list"),
+        (FileNotFoundError(2, "No such file or directory", "x.npy"), 2, "Error: x.npy: No such file or directory"),
+        (ModuleNotFoundError("needs jax"), 2, "Error: needs jax"),
+        (
+            ModuleNotFoundError("No module named 'PIL'"),
+            2,
+            "Error: No module named 'PIL'; try: pip install 'vae-rosetta[app]'",
+        ),
+        (OSError(28, "No space left on device", "w"), 1, "Error: w: No space left on device"),
+        (FloatingPointError("not finite"), 1, "Error: not finite"),
+        (ValueError("first line\nsecond line"), 2, "Error: first line [...]"),
+        (MemoryError(), 1, "Error: MemoryError"),
+        (KeyboardInterrupt(), 130, "Interrupted."),
+    ],
+    ids=lambda value: type(value).__name__ if isinstance(value, BaseException) else None,
+)
+def test_errors_are_one_line_and_an_exit_code(error: BaseException, code: int, line: str) -> None:
+    result = CliRunner().invoke(failing_with(error))
+    assert (result.exit_code, result.stderr, result.stdout) == (code, line + "\n", "")
+
+
+def test_other_errors_are_bugs_and_keep_their_traceback() -> None:
+    result = CliRunner().invoke(failing_with(KeyError("bug")))
+    assert isinstance(result.exception, KeyError)
+
+
+def test_traceback_shows_where_an_error_arose(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    error = ValueError("deep inside")
+    monkeypatch.setattr(training, "start", lambda *_, **__: (_ for _ in ()).throw(error))
+    arguments = ["train", "--backend", "oracle", "--out", str(tmp_path / "run")]
+    assert CliRunner().invoke(vae, ["--traceback", *arguments]).exception is error
+    assert CliRunner().invoke(vae, arguments).stderr == "Error: deep inside\n"
+
+
+def test_a_reader_that_had_enough_ends_the_command_quietly() -> None:
+    read_end, write_end = os.pipe()
+    os.close(read_end)
+    command = [sys.executable, "-m", "applications", "backends"]
+    with os.fdopen(write_end, "wb") as closed_pipe:
+        done = subprocess.run(command, cwd=ROOT, stdout=closed_pipe, stderr=subprocess.PIPE, text=True, check=False)
+    assert (done.returncode, done.stderr) == (1, "")
+
+
+def failing_with(error: BaseException) -> click.Command:
+    """A command that raises `error`."""
+
+    @click.command(cls=OneLineErrors)
+    def command() -> None:
+        raise error
+
+    return command
