@@ -8,7 +8,8 @@ USAGE = """\
 usage: python -m conformance MODULE [--vae-dtype float32|float64] [--vae-device auto|cpu|cuda] [pytest options]
 
 Grades MODULE, a dotted name that can be imported from here, against the specification. MODULE offers describe() and
-load(params, *, dtype, device): see shared/contract.py. Exit code 0: it conforms; 1: it does not; 4: it cannot be graded.
+load(params, *, dtype, device): see shared/contract.py. Exit code 0: it conforms; 1: it does not; 4: it cannot be
+graded.
 
 examples:
   python -m conformance implementations.torch_vae
@@ -33,7 +34,16 @@ def main(arguments: list[str] | None = None) -> int:
 
     here = Path(__file__).parent
     # The suite's own settings: a stranger's pytest.ini or conftest.py must not change what a pass means.
-    isolated = ["-c", str(here / "pytest.ini"), "--rootdir", str(here), "-p", "conformance.plugin", "-p", "no:cacheprovider"]
+    isolated = [
+        "-c",
+        str(here / "pytest.ini"),
+        "--rootdir",
+        str(here),
+        "-p",
+        "conformance.plugin",
+        "-p",
+        "no:cacheprovider",
+    ]
     return int(pytest.main([*isolated, "--vae-backend", module, *options, str(here / "chapters")]))
 
 

@@ -1,7 +1,8 @@
-"""The one comparator. It raises, it never returns a verdict; it looks at names, shape, dtype, finiteness and values, in that order.
+"""The one comparator. It raises, it never returns a verdict; it looks at names, shape, dtype, finiteness and values, in
+that order.
 
-The most dangerous file of a suite: a comparator that passes wrong data passes every port. `conformance/meta` gives it wrong
-answers of every kind.
+The most dangerous file of a suite: a comparator that passes wrong data passes every port. `conformance/meta` gives it
+wrong answers of every kind.
 """
 
 from collections.abc import Mapping
@@ -63,11 +64,13 @@ def _compare_one(name: str, actual: Array, expected: Array, tolerance: Array | N
         raise Mismatch(f"{name}{_at(where)}: got {actual[where]}; expected {expected[where]:.9g}")
     if (wrong := np.isinf(representable) & (actual != representable)).any():
         where = _first(wrong)
-        raise Mismatch(f"{name}{_at(where)}: got {actual[where]}; expected {representable[where]} (it overflows {dtype})")
+        raise Mismatch(
+            f"{name}{_at(where)}: got {actual[where]}; expected {representable[where]} (it overflows {dtype})"
+        )
     return _compare_values(name, actual, expected, tolerance, wanted)
 
 
-def _compare_values(name: str, actual: Array, expected: Array, tolerance: Array, dtype: np.dtype) -> float:  # type: ignore[type-arg]  # any float
+def _compare_values(name: str, actual: Array, expected: Array, tolerance: Array, dtype: np.dtype) -> float:
     finite = np.isfinite(actual)
     error = np.abs(np.subtract(actual, expected, dtype=np.float64, where=finite, out=np.zeros(expected.shape)))
     # Hardware may flush what is below the smallest normal number to zero (jax-ml/jax#16200).

@@ -1,8 +1,8 @@
 """The pytest plugin: names the backend under test, hands its models to the chapters, and reports the headroom.
 
-Options live here and carry a prefix, because a conftest.py cannot declare options under `--pyargs` (pytest-dev/pytest#1596) and
-a stranger's own may already use the plain word. The markers and the strictness are set here too: a stranger's settings do not
-decide what a pass means.
+Options live here and carry a prefix, because a conftest.py cannot declare options under `--pyargs`
+(pytest-dev/pytest#1596) and a stranger's own may already use the plain word. The markers and the strictness are set
+here too: a stranger's settings do not decide what a pass means.
 """
 
 import importlib
@@ -31,8 +31,13 @@ class Grader:
     def __init__(self, backend: Backend, dtype: str, device: str, headroom: dict[tuple[str, str], float]) -> None:
         self.backend, self.dtype, self._device, self._headroom = backend, dtype, device, headroom
 
+    @property
+    def eps(self) -> float:
+        """One unit in the last place of 1."""
+        return float(np.finfo(self.dtype).eps)
+
     def load(self, params: Tensors) -> FullModel:
-        """A model of the backend, holding `params`, read-only as they are handed over: arguments must not be changed."""
+        """A model of the backend, holding `params`, handed over read-only: arguments must not be changed."""
         return self.backend.load(_read_only(params), dtype=self.dtype, device=self._device)
 
     def check(self, vector: Vector) -> None:
@@ -75,7 +80,7 @@ def pytest_configure(config: pytest.Config) -> None:
     for function in ("describe", "load"):
         if not callable(getattr(backend, function, None)):
             raise pytest.UsageError(f"--vae-backend: {name!r} has no function {function}(); see shared/contract.py")
-    config.stash[_BACKEND] = backend  # type: ignore[assignment]  # a module is a Backend by having its functions
+    config.stash[_BACKEND] = backend
     config.stash[_HEADROOM] = {}
 
 
@@ -85,13 +90,16 @@ def pytest_report_header(config: pytest.Config) -> list[str]:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    if "grader" in metafunc.fixturenames:
-        only = metafunc.config.getoption("--vae-dtype")
-        metafunc.parametrize("grader", [only] if only else checks.DTYPES, indirect=True)
+    only = metafunc.config.getoption("--vae-dtype")
+    dtypes = (only,) if only else checks.DTYPES
     if "vector" in metafunc.fixturenames:
         marker = next(metafunc.definition.iter_markers("chapter"))
         chosen = [vector for vector in vectors.load().values() if vector.chapter == marker.args[0]]
-        metafunc.parametrize("vector", chosen, ids=[vector.id.split("/")[1] for vector in chosen])
+        pairs = [(dtype, v) for v in chosen for dtype in dtypes if dtype in vectors.graded_in(v.arguments)]
+        names = [f"{vector.id.split('/')[1]}-{dtype}" for dtype, vector in pairs]
+        metafunc.parametrize(("grader", "vector"), pairs, ids=names, indirect=["grader"])
+    elif "grader" in metafunc.fixturenames:
+        metafunc.parametrize("grader", dtypes, indirect=True)
 
 
 @pytest.fixture
@@ -137,5 +145,3 @@ def _read_only(tensors: Tensors) -> dict[str, Array]:
             yield name, copy
 
     return dict(frozen())
-
-

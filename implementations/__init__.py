@@ -6,10 +6,10 @@
 import importlib
 import importlib.util
 from types import MappingProxyType
-from typing import Final, cast
+from typing import TYPE_CHECKING, Final, cast
 
-from shared import checks
-from shared.contract import Backend
+if TYPE_CHECKING:  # what is known of a backend without importing it costs nothing, not even NumPy
+    from shared.contract import Backend
 
 BACKENDS: Final = MappingProxyType(
     {
@@ -20,7 +20,9 @@ BACKENDS: Final = MappingProxyType(
     }
 )
 
-_REQUIRES: Final = {"torch": ("torch",), "tensorflow": ("tensorflow", "keras"), "jax": ("jax", "flax", "optax"), "oracle": ()}
+REQUIRES: Final = MappingProxyType(
+    {"torch": ("torch",), "tensorflow": ("tensorflow", "keras"), "jax": ("jax", "flax", "optax"), "oracle": ()}
+)
 
 
 def installed() -> list[str]:
@@ -30,20 +32,21 @@ def installed() -> list[str]:
 
 def missing_packages(name: str) -> list[str]:
     """The packages that backend `name` needs and that are not installed."""
-    return [package for package in _REQUIRES[name] if importlib.util.find_spec(package) is None]
+    return [package for package in REQUIRES[name] if importlib.util.find_spec(package) is None]
 
 
-def backend(name: str) -> Backend:
+def backend(name: str) -> "Backend":
     """The module of backend `name`, imported now.
 
     Raises:
         ValueError: unknown name; the message lists the known ones.
         ModuleNotFoundError: its framework is not installed; the message says how to get it.
     """
-    checks.one_of("backend", name, BACKENDS)
+    if name not in BACKENDS:
+        raise ValueError(f"backend: got {name!r}; expected one of {', '.join(BACKENDS)}")
     if missing := missing_packages(name):
         raise ModuleNotFoundError(
-            f"backend: {name!r} needs {', '.join(missing)}, which is not installed; try: pip install 'vae-rosetta[{name}]'",
+            f"backend: {name!r} needs {', '.join(missing)}: not installed; try: pip install 'vae-rosetta[{name}]'",
             name=missing[0],
         )
-    return cast(Backend, importlib.import_module(BACKENDS[name]))
+    return cast("Backend", importlib.import_module(BACKENDS[name]))

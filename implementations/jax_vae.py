@@ -1,10 +1,11 @@
 """The classic VAE in JAX: Flax NNX modules, Optax' Adam.
 
-The first part stands alone: the model, its losses and a training epoch as a JAX user writes them. The second part is the
-contract (`shared/contract.py`): NumPy in, NumPy out, seeds and parameters that mean the same in every framework.
+The first part stands alone: the model, its losses and a training epoch as a JAX user writes them. The second part is
+the contract (`shared/contract.py`): NumPy in, NumPy out, seeds and parameters that mean the same in every framework.
 
-Symbols: B images, D pixels, H hidden units, L latents. Flax' own initial weights are not the specification's (a truncated
-normal, 1.7 times as wide, and zero biases); Optax' Adam is, up to digits that float32 loses: both are set here.
+Symbols: B images, D pixels, H hidden units, L latents. Flax' own initial weights are not the specification's (a
+truncated normal, 1.7 times as wide, and zero biases); Optax' Adam is, up to digits that float32 loses: both are set
+here.
 """
 
 import math
@@ -27,7 +28,7 @@ from shared.resident import ResidentImages
 
 
 def _linear(in_features: int, out_features: int, dtype: str, rngs: nnx.Rngs) -> nnx.Linear:
-    """A layer with weights and biases uniform in +-1/sqrt(in), and IEEE products on hardware whose default is coarser."""
+    """A layer with weights and biases uniform in +-1/sqrt(in), and IEEE products where the default is coarser."""
 
     def bias_init(key: Tensor, shape: tuple[int, ...], dtype: Any = jnp.float32) -> Tensor:
         bound = in_features**-0.5
@@ -49,7 +50,9 @@ def _linear(in_features: int, out_features: int, dtype: str, rngs: nnx.Rngs) -> 
 class Encoder(nnx.Module):
     """q(z|x): images to the mean and log-variance of a normal distribution."""
 
-    def __init__(self, input_dim: int, hidden_dim: int, latent_dim: int, *, dtype: str = "float32", rngs: nnx.Rngs) -> None:
+    def __init__(
+        self, input_dim: int, hidden_dim: int, latent_dim: int, *, dtype: str = "float32", rngs: nnx.Rngs
+    ) -> None:
         self.fc1 = _linear(input_dim, hidden_dim, dtype, rngs)
         self.fc2_mu = _linear(hidden_dim, latent_dim, dtype, rngs)
         self.fc2_logvar = _linear(hidden_dim, latent_dim, dtype, rngs)
@@ -63,7 +66,9 @@ class Encoder(nnx.Module):
 class Decoder(nnx.Module):
     """p(x|z): latents to the logits of a Bernoulli distribution for each pixel."""
 
-    def __init__(self, input_dim: int, hidden_dim: int, latent_dim: int, *, dtype: str = "float32", rngs: nnx.Rngs) -> None:
+    def __init__(
+        self, input_dim: int, hidden_dim: int, latent_dim: int, *, dtype: str = "float32", rngs: nnx.Rngs
+    ) -> None:
         self.fc3 = _linear(latent_dim, hidden_dim, dtype, rngs)
         self.fc4 = _linear(hidden_dim, input_dim, dtype, rngs)
 
@@ -163,6 +168,7 @@ def train(model: VAE, data_loader: Iterable[Any], optimizer: nnx.Optimizer[VAE])
 @nnx.jit
 def _update(model: VAE, optimizer: nnx.Optimizer[VAE], x: Tensor, noise: Tensor | None = None) -> Tensor:
     """One step of the optimizer. Returns the objective, summed over the batch, as it was before."""
+    objective: Tensor
     objective, gradients = nnx.value_and_grad(_objective)(model, x, noise)
     optimizer.update(model, gradients)
     return objective
@@ -173,7 +179,8 @@ def _objective(model: VAE, x: Tensor, noise: Tensor | None) -> Tensor:
     return (reconstruction + kl).sum()
 
 
-# The contract -----------------------------------------------------------------------------------------------------------
+# The contract
+# -----------------------------------------------------------------------------------------------------------
 
 
 def describe() -> dict[str, str]:
@@ -318,7 +325,8 @@ def _losses(model: VAE, x: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
 
 @nnx.jit
 def _gradients(model: VAE, x: Tensor, noise: Tensor) -> nnx.State[Any, Any]:
-    return nnx.grad(_objective)(model, x, noise)
+    gradients: nnx.State[Any, Any] = nnx.grad(_objective)(model, x, noise)
+    return gradients
 
 
 @nnx.jit
@@ -327,9 +335,7 @@ def _generate(model: VAE, z: Tensor) -> Tensor:
 
 
 @nnx.jit
-def _training_steps(
-    model: VAE, optimizer: nnx.Optimizer[VAE], images: Tensor, order: Tensor, noise: Tensor
-) -> Tensor:
+def _training_steps(model: VAE, optimizer: nnx.Optimizer[VAE], images: Tensor, order: Tensor, noise: Tensor) -> Tensor:
     """images (N, D), order (K, B), noise (K, B, L) -> objectives (K,): all steps in one compiled loop."""
     graph, state = nnx.split((model, optimizer))
 

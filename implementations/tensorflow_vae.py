@@ -1,10 +1,11 @@
 """The classic VAE in TensorFlow: Keras models, `tf.function`.
 
-The first part stands alone: the model, its losses and a training epoch as a TensorFlow user writes them. The second part is the
-contract (`shared/contract.py`): NumPy in, NumPy out, seeds and parameters that mean the same in every framework.
+The first part stands alone: the model, its losses and a training epoch as a TensorFlow user writes them. The second
+part is the contract (`shared/contract.py`): NumPy in, NumPy out, seeds and parameters that mean the same in every
+framework.
 
-Symbols: B images, D pixels, H hidden units, L latents. Neither Keras' initial weights (Glorot's, and zero biases) nor its Adam
-(epsilon before the bias correction) are the specification's: both are set here.
+Symbols: B images, D pixels, H hidden units, L latents. Neither Keras' initial weights (Glorot's, and zero biases) nor
+its Adam (epsilon before the bias correction) are the specification's: both are set here.
 """
 
 import math
@@ -154,16 +155,16 @@ class Adam(keras.optimizers.Adam):
 def train(model: VAE, data_loader: Iterable[Any], optimizer: keras.optimizers.Optimizer) -> float:
     """One epoch over a loader of images (B, D), alone or before their labels. Returns the average loss per image."""
     optimizer.build(model.trainable_variables)
-    update = tf.function(_update, jit_compile=True)
     total, images = 0.0, 0
     for batch in data_loader:
         x = tf.convert_to_tensor(batch[0] if isinstance(batch, Sequence) else batch)
         x = tf.reshape(x, (len(x), -1))  # (B, D)
-        total += float(update(model, optimizer, x))
+        total += float(_update(model, optimizer, x))
         images += len(x)
     return total / images
 
 
+@tf.function(jit_compile=True)
 def _update(model: VAE, optimizer: keras.optimizers.Optimizer, x: Tensor, noise: Tensor | None = None) -> Tensor:
     """One step of the optimizer. Returns the objective, summed over the batch, as it was before."""
     objective, gradients = _objective_and_gradients(model, x, noise)
@@ -178,7 +179,8 @@ def _objective_and_gradients(model: VAE, x: Tensor, noise: Tensor | None) -> tup
     return objective, tape.gradient(objective, model.trainable_variables)
 
 
-# The contract -----------------------------------------------------------------------------------------------------------
+# The contract
+# -----------------------------------------------------------------------------------------------------------
 
 
 def describe() -> dict[str, str]:
@@ -194,7 +196,8 @@ def describe() -> dict[str, str]:
 
 
 def load(params: Tensors, *, dtype: str = "float32", device: str = "auto") -> "Model":
-    """A model holding copies of `params`. Turns TF32 products off for the whole process: the specification wants float32.
+    """A model holding copies of `params`. Turns TF32 products off for the whole process: the specification wants
+    float32.
 
     Raises:
         TypeError, ValueError: see `parameters.sizes_of`; also for an unknown dtype or a device that is not there.

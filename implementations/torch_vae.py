@@ -1,10 +1,10 @@
 """The classic VAE in PyTorch.
 
-The first part stands alone: the model, its losses and a training epoch as a PyTorch user writes them. The second part is the
-contract (`shared/contract.py`): NumPy in, NumPy out, seeds and parameters that mean the same in every framework.
+The first part stands alone: the model, its losses and a training epoch as a PyTorch user writes them. The second part
+is the contract (`shared/contract.py`): NumPy in, NumPy out, seeds and parameters that mean the same in every framework.
 
-Symbols: B images, D pixels, H hidden units, L latents. PyTorch's own initial weights are the specification's (uniform in
-+-1/sqrt(fan_in)), and so is its Adam.
+Symbols: B images, D pixels, H hidden units, L latents. PyTorch's own initial weights are the specification's (uniform
+in +-1/sqrt(fan_in)), and so is its Adam.
 """
 
 from collections.abc import Iterable, Sequence
@@ -97,9 +97,7 @@ def loss_function(recon_x: Tensor, x: Tensor, mu: Tensor, logvar: Tensor) -> Ten
     return F.binary_cross_entropy(recon_x, x, reduction="sum") + kl_divergence(mu, logvar).sum()
 
 
-def train(
-    model: VAE, data_loader: Iterable[Tensor | Sequence[Tensor]], optimizer: torch.optim.Optimizer
-) -> float:
+def train(model: VAE, data_loader: Iterable[Tensor | Sequence[Tensor]], optimizer: torch.optim.Optimizer) -> float:
     """One epoch over a loader of images (B, D), alone or before their labels. Returns the average loss per image."""
     model.train()
     total, images = 0.0, 0
@@ -115,7 +113,8 @@ def train(
     return total / images
 
 
-# The contract -----------------------------------------------------------------------------------------------------------
+# The contract
+# -----------------------------------------------------------------------------------------------------------
 
 
 def describe() -> dict[str, str]:
@@ -150,7 +149,11 @@ class Model:
         self._parameters = dict(self._vae.named_parameters())  # PyTorch's names are the canonical ones
         self._set_params(params)
         self._optimizer = torch.optim.Adam(
-            self._parameters.values(), lr=spec.LEARNING_RATE, betas=(spec.BETA1, spec.BETA2), eps=spec.EPSILON, fused=True
+            self._parameters.values(),
+            lr=spec.LEARNING_RATE,
+            betas=(spec.BETA1, spec.BETA2),
+            eps=spec.EPSILON,
+            fused=True,
         )
         self._resident = ResidentImages(sizes.input_dim, self._put)
 

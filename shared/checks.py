@@ -1,4 +1,4 @@
-"""Input checks, written once for every backend: one clear message that names the argument, the value and what was expected."""
+"""Input checks, written once for every backend: one message that names the argument, the value, what was expected."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any, Final

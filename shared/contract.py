@@ -1,10 +1,13 @@
-"""The contract: what a module must offer to be a backend. The module is the backend; there is nothing to inherit or register.
+"""The contract: what a module must offer to be a backend. The module is the backend; there is nothing to inherit or
+register.
 
-A backend module has `describe()` and `load(params, *, dtype, device)`. The object that `load` returns offers the methods of
-`Model`, and, where the backend can, those of `Trainable` and `Sampler`: an ability is declared by having its methods.
+A backend module has `describe()` and `load(params, *, dtype, device)`. The object that `load` returns offers the
+methods of `Model`, and, where the backend can, those of `Trainable` and `Sampler`: an ability is declared by having its
+methods.
 
-NumPy goes in and NumPy comes out, in the model's dtype; an array that was returned is finished work. Arguments are never
-changed, and returned arrays belong to the caller. Symbols: B images, D pixels, L latents, N images in a data set, K steps.
+NumPy goes in and NumPy comes out, in the model's dtype; an array that was returned is finished work. Arguments are
+never changed, and returned arrays belong to the caller. Symbols: B images, D pixels, L latents, N images in a data set,
+K steps.
 """
 
 from collections.abc import Mapping
@@ -60,9 +63,9 @@ class Trainable(Model, Protocol):
     def train(self, x: Array, order: npt.NDArray[np.int64], noise: Array) -> Array:
         """K Adam steps in place.
 
-        x (N, D) is the data set, order (K, B) the rows of x that each step sees, noise (K, B, L) their noise. Returns (K,): the
-        objective of each step, summed over its batch, taken before its update. A data set that `checks.is_frozen` may stay
-        on the device between calls.
+        x (N, D) is the data set, order (K, B) the rows of x that each step sees, noise (K, B, L) their noise. Returns
+        (K,): the objective of each step, summed over its batch, taken before its update. A data set that
+        `checks.is_frozen` may stay on the device between calls.
         """
         ...
 
@@ -77,7 +80,7 @@ class Trainable(Model, Protocol):
 
 @runtime_checkable
 class Sampler(Protocol):
-    """A model that draws with its framework's own generator: equal seeds, equal draws within one backend and version only."""
+    """A model that draws with its framework's own generator: equal seeds draw alike in one backend and version."""
 
     def sample(self, x: Array, seed: int) -> Array:
         """x (B, D) -> z (B, L) from q(z|x)."""

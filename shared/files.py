@@ -17,7 +17,10 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
         OSError: the folder cannot be written to, or the disk is full; `path` is then as it was.
     """
     path = Path(path)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}-", suffix=path.suffix)
+    try:
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}-", suffix=path.suffix)
+    except OSError as error:  # names the temporary file, which the user has never heard of
+        raise type(error)(error.errno, error.strerror, str(path)) from None
     os.close(handle)
     temporary = Path(name)
     try:

@@ -1,10 +1,10 @@
 """The oracle: the specification as NumPy float64, with a backward pass and an Adam written out by hand.
 
-Every backend is compared with this file and never with another backend. It meets the whole contract, so that the suite, the
-command line and the applications run with no framework at all.
+Every backend is compared with this file and never with another backend. It meets the whole contract, so that the suite,
+the command line and the applications run with no framework at all.
 
-Each function takes an `Arithmetic`. The exact one does nothing; `shared.rounding` passes one that disturbs every operation the
-way a coarser precision would, which is how the golden vectors' tolerances are derived.
+Each function takes an `Arithmetic`. The exact one does nothing; `shared.rounding` passes one that disturbs every
+operation the way a coarser precision would, which is how the golden vectors' tolerances are derived.
 
 Reading order: arithmetic, forward pass, losses, backward pass, Adam, the contract.
 """
@@ -40,11 +40,14 @@ class Arithmetic:
 
     def sum(self, terms: Real, axis: int) -> Real:
         """The sum along one axis."""
-        return np.sum(terms, axis=axis)
+        total: Real = np.sum(terms, axis=axis)
+        return total
 
 
 EXACT = Arithmetic()
-FUNCTION = 8.0  # roundings that an exp, log or sigmoid is worth: vectorised ones err by up to four units in the last place
+FUNCTION = (
+    8.0  # roundings that an exp, log or sigmoid is worth: vectorised ones err by up to four units in the last place
+)
 
 
 class Forward(NamedTuple):
@@ -111,6 +114,12 @@ def cross_entropy(logits: Real, x: Real, ar: Arithmetic = EXACT) -> Real:
     return ar.rounded(exact, np.abs(logits) + tail, roundings=FUNCTION)
 
 
+def cross_entropy_slope(logits: Real, x: Real, ar: Arithmetic = EXACT) -> Real:
+    """sigmoid(l) - x per pixel, (B, D), in a form without cancellation: (1 - x) sigmoid(l) - x sigmoid(-l)."""
+    exact = (1.0 - x) * sigmoid(logits) - x * sigmoid(-logits)
+    return ar.rounded(exact, sigmoid(logits) + x, roundings=FUNCTION)
+
+
 def kl_terms(mu: Real, logvar: Real, ar: Arithmetic = EXACT) -> Real:
     """1/2 (mu^2 + exp(logvar) - 1 - logvar) per latent, (B, L)."""
     variance = np.exp(logvar)
@@ -128,7 +137,7 @@ def losses(step: Forward, x: Real, ar: Arithmetic = EXACT) -> tuple[Real, Real]:
 
 
 def loss_on_probabilities(recon_x: Real, x: Real, mu: Real, logvar: Real) -> float:
-    """The clause `loss.probabilities`: summed cross-entropy with each log clamped at -100, plus kl, over the whole batch."""
+    """The clause `loss.probabilities`: cross-entropy with each log clamped at -100, plus kl, over the batch."""
     with np.errstate(divide="ignore"):
         log_p = np.maximum(np.log(recon_x), spec.PROBABILITY_LOG_CLAMP)
         log_q = np.maximum(np.log1p(-recon_x), spec.PROBABILITY_LOG_CLAMP)
@@ -137,7 +146,7 @@ def loss_on_probabilities(recon_x: Real, x: Real, mu: Real, logvar: Real) -> flo
 
 def backward(params: Params, step: Forward, x: Real, noise: Real, ar: Arithmetic = EXACT) -> dict[str, Real]:
     """Gradients of the summed objective, by the chain rule from the logits back to the first layer."""
-    d_logits = ar.rounded(sigmoid(step.logits) - x, sigmoid(step.logits) + x, roundings=FUNCTION)  # (B, D)
+    d_logits = cross_entropy_slope(step.logits, x, ar)  # (B, D)
     d_hidden3 = ar.matmul(d_logits, params["decoder.fc4.weight"]) * relu_slope(step.hidden3)  # (B, H)
     d_z = ar.matmul(d_hidden3, params["decoder.fc3.weight"])  # (B, L)
     d_mu = ar.rounded(d_z + step.mu)  # (B, L)
@@ -178,7 +187,7 @@ def adam_step(
 
 
 class Oracle:
-    """The contract. float32 here means float32 in and out and in what is stored; the arithmetic is float64 throughout."""
+    """The contract. float32 means float32 in, out and in what is stored; the arithmetic is float64."""
 
     def __init__(self, params: Tensors, dtype: str, arithmetic: Arithmetic = EXACT) -> None:
         self.sizes = parameters.sizes_of(params)
@@ -260,7 +269,8 @@ class Oracle:
         return {name: _real(value) for name, value in self._params.items()}
 
     def _out(self, value: Any) -> Array:
-        return np.asarray(value).astype(self._dtype)
+        with np.errstate(over="ignore"):  # what overflows float32 is its infinity there
+            return np.asarray(value).astype(self._dtype)
 
 
 def describe() -> dict[str, str]:

@@ -16,8 +16,8 @@ from shared.spec import Sizes
 def initial(seed: int, sizes: Sizes = Sizes()) -> dict[str, Array]:
     """Initial parameters in float32: each uniform in +-1/sqrt(fan_in), tensor i from stream (seed, WEIGHTS, i).
 
-    The bound is torch.nn.Linear's own rule for weights and biases (pytorch/pytorch#57109); Keras and Flax start elsewhere,
-    0.5 to 2.4 times as wide.
+    The bound is torch.nn.Linear's own rule for weights and biases (pytorch/pytorch#57109); Keras and Flax start
+    elsewhere, 0.5 to 2.4 times as wide.
     """
     shapes = spec.parameter_shapes(sizes)
     drawn = {}
@@ -118,14 +118,14 @@ def _sizes_text(sizes: Sizes) -> str:
 
 def _check_names(argument: str, tensors: Tensors, expected: Mapping[str, object] | tuple[str, ...]) -> None:
     if missing := [name for name in expected if name not in tensors]:
-        raise ValueError(f"{argument}: missing {', '.join(missing)}; expected {len(expected)} tensors")
+        raise ValueError(f"{argument}: missing {_some(missing)}; expected {len(expected)} tensors")
     if extra := [name for name in tensors if name not in expected]:
-        raise ValueError(f"{argument}: unknown {', '.join(extra)}; expected {len(expected)} tensors, {_brief(expected)}")
+        first, *_, last = expected
+        raise ValueError(f"{argument}: unknown {_some(extra)}; expected {len(expected)} tensors, {first} to {last}")
 
 
-def _brief(names: Mapping[str, object] | tuple[str, ...]) -> str:
-    first, *_, last = names
-    return f"{first} to {last}"
+def _some(names: list[str]) -> str:
+    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
 
 
 def _check_tensors(argument: str, tensors: Tensors, shapes: Mapping[str, tuple[int, ...]]) -> None:

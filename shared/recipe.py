@@ -1,7 +1,8 @@
 """The training recipe: one loop for every backend, built on the contract's `train(x, order, noise)`.
 
-Each epoch takes the order of images and their noise from the portable stream, so the same seed and data give every backend the
-same batches with the same noise. A run of E epochs equals a run of k epochs, resumed from its state with `first_epoch=k`.
+Each epoch takes the order of images and their noise from the portable stream, so the same seed and data give every
+backend the same batches with the same noise. A run of E epochs equals a run of k epochs, resumed from its state with
+`first_epoch=k`.
 """
 
 import time
@@ -14,7 +15,9 @@ from shared import checks, spec, stream
 from shared.contract import Array, Model, Trainable
 from shared.stream import Purpose
 
-MAX_STEPS_PER_CALL: Final = 512  # bounds the wait between two progress reports; an epoch of MNIST at batch 128 is 469 steps
+MAX_STEPS_PER_CALL: Final = (
+    512  # bounds the wait between two progress reports; an epoch of MNIST at batch 128 is 469 steps
+)
 _EVALUATION_ROWS: Final = 1000  # images a call when evaluating: large enough to be fast, small enough to fit anywhere
 
 

@@ -10,7 +10,7 @@ Resident = TypeVar("Resident")
 
 
 class ResidentImages(Generic[Resident]):
-    """Remembers the last data set that nobody can change (`checks.is_frozen`); any other is taken up anew at every call."""
+    """Remembers the last data set that nobody can change (`checks.is_frozen`); any other is read anew at every call."""
 
     def __init__(self, input_dim: int, put: Callable[[Array], Resident]) -> None:
         self._input_dim = input_dim

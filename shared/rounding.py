@@ -1,21 +1,23 @@
-"""Where the tolerances come from: the oracle, run again and again with every operation disturbed as float32 would disturb it.
+"""Where the tolerances come from: the oracle, run again and again with every operation disturbed as float32 would
+disturb it.
 
-Model. An elementary operation returns its exact result times (1 + d), d uniform in [-u, u], u the unit roundoff (2^-24 for
-float32, 2^-53 for float64), independent of all others; a function such as exp or a fused expression counts as a few such
-roundings. A sum of n terms t, taken one after another, gathers one rounding of every partial sum; with S the sum and Q the sum
-of squares, the partial sums of terms in no special order have a mean square of n S^2 / 3 + n Q / 2 in total, so the error has
-the variance u^2 / 3 (n S^2 / 3 + n Q / 2). This grows with sqrt(n) beside |t| sums, as in the probabilistic analysis of
-Higham & Mary (SIAM J. Sci. Comput. 41, 2019), and not with n as in the worst case, which is too loose to catch anything.
-Inputs are exact: a vector stores them in float32.
+Model. An elementary operation returns its exact result times (1 + d), d uniform in [-u, u], u the unit roundoff (2^-24
+for float32, 2^-53 for float64), independent of all others; a function such as exp or a fused expression counts as a few
+such roundings. A sum of n terms t, taken one after another, gathers one rounding of every partial sum; with S the sum
+and Q the sum of squares, the partial sums of terms in no special order have a mean square of n S^2 / 3 + n Q / 2 in
+total, so the error has the variance u^2 / 3 (n S^2 / 3 + n Q / 2). This grows with sqrt(n) beside |t| sums, as in the
+probabilistic analysis of Higham & Mary (SIAM J. Sci. Comput. 41, 2019), and not with n as in the worst case, which is
+too loose to catch anything. Inputs are exact: a vector stores them in float32.
 
-Disturbing the whole computation (Monte Carlo arithmetic, Parker 1997) follows errors through cancellation, through sums whose
-errors hang together, and through many steps of Adam, where a bound composed operation by operation says nothing.
+Disturbing the whole computation (Monte Carlo arithmetic, Parker 1997) follows errors through cancellation, through sums
+whose errors hang together, and through many steps of Adam, where a bound composed operation by operation says nothing.
 
-Tolerance = SAFETY x the root mean square error over the repetitions, element by element. What is exact in every precision (a
-gradient that is zero, a KL term at the prior) gets the tolerance zero.
+Tolerance = SAFETY x the root mean square error over the repetitions, element by element. What is exact in every
+precision (a gradient that is zero, a KL term at the prior) gets the tolerance zero.
 
-float64 profile: errors are proportional to u while they are small, so the model runs at u = 2^-40, where the oracle's own
-rounding does not show, and its result is scaled by 2^-12 (one bit more than 2^-13, for the oracle is itself rounded).
+float64 profile: errors are proportional to u while they are small, so the model runs at u = 2^-40, where the oracle's
+own rounding does not show, and its result is scaled by 2^-12 (one bit more than 2^-13, for the oracle is itself
+rounded).
 """
 
 from collections.abc import Callable
@@ -26,8 +28,9 @@ import numpy as np
 from shared.contract import Array
 from shared.oracle import Arithmetic, Real
 
-# Ten root mean squares: a normal error passes that with probability 1e-23, so that the bound holds for a million elements even
-# where a library's order of operations is twice as bad as the model's, or the estimate from REPETITIONS runs is a third low.
+# Ten root mean squares: a normal error passes that with probability 1e-23, so that the bound holds for a million
+# elements even where a library's order of operations is twice as bad as the model's, or the estimate from REPETITIONS
+# runs is a third low.
 SAFETY: Final = 10.0
 REPETITIONS: Final = 64
 
@@ -71,13 +74,11 @@ def tolerances(
     profile: str,
     *,
     repetitions: int = REPETITIONS,
-    pooled: bool = False,
 ) -> dict[str, Array]:
     """The tolerance of each tensor that `compute` returns, element by element, for "float32" or "float64".
 
-    `compute` runs the oracle with the arithmetic it is given. The exact result is the centre, so a bias counts as error too.
-    `pooled` is for runs so long that some relu comes within rounding of its kink: which unit that happens to is chance, so
-    each element gets at least the root mean square of its tensor. What is exact stays exact.
+    `compute` runs the oracle with the arithmetic it is given. The exact result is the centre, so a bias counts as error
+    too.
     """
     exact = compute(Arithmetic())
     squares = {name: np.zeros(np.shape(value)) for name, value in exact.items()}
@@ -85,7 +86,4 @@ def tolerances(
         disturbed = compute(RoundedArithmetic(UNIT_ROUNDOFF[profile], repetition))
         for name, total in squares.items():
             total += (disturbed[name] - exact[name]) ** 2
-    means = {name: total / repetitions for name, total in squares.items()}
-    if pooled:
-        means = {name: np.where(mean > 0.0, np.maximum(mean, mean.mean()), 0.0) for name, mean in means.items()}
-    return {name: SAFETY * SCALE[profile] * np.sqrt(mean) for name, mean in means.items()}
+    return {name: SAFETY * SCALE[profile] * np.sqrt(total / repetitions) for name, total in squares.items()}

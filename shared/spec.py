@@ -1,10 +1,10 @@
 """The specification in numbers and clauses: every constant of the classic VAE once, with its reason.
 
-The prose of each clause is normative. A golden vector, a test and an error message name the clause they stand on, so that
-a failure can be looked up here.
+The prose of each clause is normative. A golden vector, a test and an error message name the clause they stand on, so
+that a failure can be looked up here.
 
-Sources: Kingma & Welling, "Auto-Encoding Variational Bayes" (arXiv:1312.6114), appendix B for the KL term and section 2.4 for
-the reparameterisation; Kingma & Ba, "Adam" (arXiv:1412.6980), Algorithm 1.
+Sources: Kingma & Welling, "Auto-Encoding Variational Bayes" (arXiv:1312.6114), appendix B for the KL term and section
+2.4 for the reparameterisation; Kingma & Ba, "Adam" (arXiv:1412.6980), Algorithm 1.
 """
 
 from collections.abc import Mapping
@@ -62,23 +62,26 @@ CLAUSES: Final[Mapping[str, str]] = MappingProxyType(
         "arch.decoder": "h3 = relu(z W3^T + b3); logits = h3 W4^T + b4; probabilities = sigmoid(logits).",
         "arch.relu": "relu'(0) = 0.",
         "names": "Ten tensors, `encoder.fc1.weight` to `decoder.fc4.bias`; weights (out, in), biases (out,), C order.",
-        "loss.bce.logits": "reconstruction = sum_d softplus(logit_d) - x_d logit_d, per sample, finite at every finite logit, "
-        "with gradient sigmoid(logit_d) - x_d everywhere, logit 0 included.",
+        "loss.bce.logits": "reconstruction = sum_d softplus(logit_d) - x_d logit_d, per sample, finite at every "
+        "finite logit, with gradient sigmoid(logit_d) - x_d everywhere, logit 0 included.",
         "loss.kl": "kl = 1/2 sum_j (mu_j^2 + exp(logvar_j) - 1 - logvar_j), per sample.",
-        "loss.objective": "objective = sum over the batch of reconstruction + kl (beta = 1). We minimise the negative ELBO.",
-        "loss.reported": "A reported loss is the objective over the number of images, so a short last batch weighs by its images.",
-        "loss.probabilities": "loss_function(recon_x, x, mu, logvar): summed cross-entropy on probabilities, each log clamped at "
-        "-100, plus kl. Never used for training.",
-        "adam": "Adam, Algorithm 1 of Kingma & Ba: lr 1e-3, beta 0.9 / 0.999, epsilon 1e-8 added to sqrt(v_hat) after the bias "
-        "correction. A gradient that has always been zero moves nothing.",
+        "loss.objective": "objective = sum over the batch of reconstruction + kl (beta = 1): the negative "
+        "ELBO, which is minimised (the literature's L is the ELBO, and maximised).",
+        "loss.reported": "A reported loss is the objective over the number of images, so that a short last batch "
+        "weighs by its images.",
+        "loss.probabilities": "loss_function(recon_x, x, mu, logvar): summed cross-entropy on probabilities, each log "
+        "clamped at -100, plus kl. Never used for training.",
+        "adam": "Adam, Algorithm 1 of Kingma & Ba: lr 1e-3, beta 0.9 / 0.999, epsilon 1e-8 added to sqrt(v_hat) "
+        "after the bias correction. A gradient that has always been zero moves nothing.",
         "init": "Every weight and bias is uniform in +-1/sqrt(fan_in), drawn from the portable stream.",
-        "stream": "Philox4x64-10 keyed by (seed, purpose), counted by (block, 0, index, 0): uniforms, Box-Muller normals and "
-        "permutations derived from raw 64-bit words.",
-        "recipe": "Per epoch: the order of images and the noise from the stream; batch 128; a short last batch is kept.",
-        "input": "x is float32 or float64, finite, in [0, 1], of shape (B, D) with B >= 1. Anything else is a TypeError or "
-        "ValueError that names the argument. Arguments are never changed.",
-        "precision": "float32 means IEEE float32 matrix products (no TF32, no bfloat16); float64 means float64 throughout.",
+        "stream": "Philox4x64-10 keyed by (seed, purpose), counted by (block, 0, index, 0): uniforms, Box-Muller "
+        "normals and permutations derived from raw 64-bit words.",
+        "recipe": "Per epoch: order of images and noise from the stream; batch 128; a short last batch is kept.",
+        "input": "x is float32 or float64, finite, in [0, 1], of shape (B, D) with B >= 1. Anything else is a "
+        "TypeError or ValueError that names the argument. Arguments are never changed.",
+        "precision": "float32 means IEEE float32 matrix products (no TF32, no bfloat16); float64 means float64 "
+        "throughout.",
         "state": "state() holds the parameters, Adam's m and v and the step count: loading it resumes exactly.",
-        "sampling": "sample(x, seed) draws from q(z|x), generate(n, seed) from the prior; equal seeds give equal draws.",
+        "sampling": "sample(x, seed) draws from q(z|x), generate(n, seed) from the prior; equal seeds draw alike.",
     }
 )

@@ -1,18 +1,18 @@
 """The portable random stream: the same seed means the same numbers in every framework, language and process.
 
-Framework seeds do not transfer, not even between versions or tensor sizes of one framework (pytorch/pytorch#80202), so no
-framework's generator decides a training run. Everything random in a run comes from here:
+Framework seeds do not transfer, not even between versions or tensor sizes of one framework (pytorch/pytorch#80202), so
+no framework's generator decides a training run. Everything random in a run comes from here:
 
-* Words. Block j of stream (seed, purpose, index) is Philox4x64-10 of the counter words (j, 0, index, 0) under the key words
-  (seed, purpose): four 64-bit words, little end first. Word n of a stream is word n mod 4 of block n // 4. (Salmon et al.,
-  "Parallel random numbers: as easy as 1, 2, 3", SC11.)
+* Words. Block j of stream (seed, purpose, index) is Philox4x64-10 of the counter words (j, 0, index, 0) under the key
+  words (seed, purpose): four 64-bit words, little end first. Word n of a stream is word n mod 4 of block n // 4.
+  (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC11.)
 * Uniform n: (word n >> 11) * 2^-53, in [0, 1).
 * Normals 2k and 2k + 1 (Box & Muller 1958), computed in float64 and then rounded to float32:
   r cos(a) and r sin(a), with r = sqrt(-2 ln(1 - uniform 2k)) and a = 2 pi uniform 2k+1.
 * Permutation of n: the positions of words 0 .. n-1 in ascending order (stable, should two words be equal).
 
-A stream is random-access, so a run resumes at any step. NumPy serves the raw words only: those are stable by NumPy's policy
-(NEP 19), its derived samplers are not.
+A stream is random-access, so a run resumes at any step. NumPy serves the raw words only: those are stable by NumPy's
+policy (NEP 19), its derived samplers are not.
 """
 
 from collections.abc import Iterator
@@ -56,8 +56,9 @@ def normal(seed: int, purpose: Purpose, index: int, shape: tuple[int, ...]) -> n
     for chunk in _word_chunks(seed, purpose, index, even, 0):
         unit = _unit(chunk)
         radius = np.sqrt(-2.0 * np.log(1.0 - unit[0::2]))
-        # cos a = (1 - t^2) / (1 + t^2) and sin a = 2t / (1 + t^2) with t = tan(a / 2): one transcendental function instead of
-        # two, at the same accuracy (t^2 overflows nowhere: float64 has no angle closer to pi / 2 than 6e-17).
+        # cos a = (1 - t^2) / (1 + t^2) and sin a = 2t / (1 + t^2) with t = tan(a / 2): one transcendental function
+        # instead of two, at the same accuracy (t^2 overflows nowhere: float64 has no angle closer to pi / 2 than
+        # 6e-17).
         tangent = np.tan(np.pi * unit[1::2])
         scale = radius / (1.0 + tangent * tangent)
         pairs = drawn[position : position + len(chunk)]
@@ -99,4 +100,4 @@ def _word_chunks(seed: int, purpose: Purpose, index: int, count: int, start: int
 
 
 def _unit(raw: npt.NDArray[np.uint64]) -> npt.NDArray[np.float64]:
-    return (raw >> np.uint64(11)) * 2.0**-53
+    return (raw >> np.uint64(11)).astype(np.float64) * 2.0**-53

@@ -112,7 +112,7 @@ def serve(tmp_path: Path) -> Iterator[Callable[[Path], tuple[str, list[str]]]]:
             def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
                 asked.append(self.path)
 
-            def log_message(self, format: str, *args: object) -> None:
+            def log_message(self, *_: object) -> None:
                 pass
 
         server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Handler, directory=str(folder)))

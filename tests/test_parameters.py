@@ -88,8 +88,13 @@ def test_truncated_file_is_named(params: dict[str, Array], tmp_path: Path) -> No
 def test_failed_write_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
     path = tmp_path / "config.json"
     files.write_text(path, "old")
-    with pytest.raises(RuntimeError, match="disk full"), files.replacing(path) as temporary:
-        temporary.write_text("half of the n", encoding="utf-8")
-        raise RuntimeError("disk full")
+
+    def fail_halfway() -> None:
+        with files.replacing(path) as temporary:
+            temporary.write_text("half of the n", encoding="utf-8")
+            raise OSError("disk full")
+
+    with pytest.raises(OSError, match="disk full"):
+        fail_halfway()
     assert path.read_text(encoding="utf-8") == "old"
     assert list(tmp_path.iterdir()) == [path]

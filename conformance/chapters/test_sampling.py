@@ -50,7 +50,7 @@ def test_mean_and_variance_of_each_latent(noise: Array) -> None:
 
 
 def test_distribution_is_normal(noise: Array) -> None:
-    """Dvoretzky-Kiefer-Wolfowitz: the empirical distribution leaves the true one by more than `gap` with probability ALPHA."""
+    """Dvoretzky-Kiefer-Wolfowitz: the empirical distribution is off by more than `gap` with probability ALPHA."""
     drawn = np.sort(noise.ravel())[:: noise.size // 20_000]  # every fiftieth order statistic bounds those between
     true = np.array([0.5 * math.erfc(-value / math.sqrt(2)) for value in drawn])
     gap = math.sqrt(math.log(2 / ALPHA) / (2 * noise.size))

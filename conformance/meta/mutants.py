@@ -1,7 +1,7 @@
 """Wrong implementations: the oracle with one classic bug each, and the vectors that must reject it.
 
-A suite is measured by what it rejects. Each mutant patches one function of `shared.oracle` (or of the parameters), so that all
-else stays true.
+A suite is measured by what it rejects. Each mutant patches one function of `shared.oracle` (or of the parameters), so
+that all else stays true.
 """
 
 from collections.abc import Callable
@@ -83,16 +83,15 @@ def _log_clamped_at_100(true: Any, logits: Real, x: Real, ar: Arithmetic) -> Any
     return true(np.clip(logits, -100.0, 100.0), x, ar)
 
 
-@_on_oracle("sigmoid")
-def _gradient_clipped_at_1e7(true: Any, logits: Real) -> Any:
-    probabilities = true(logits)
-    edges = (probabilities < 1e-7) | (probabilities > 1 - 1e-7)
-    return np.where(edges, np.where(probabilities < 0.5, 0.0, 1.0), probabilities)
+@_on_oracle("cross_entropy_slope")
+def _gradient_clipped_at_1e7(true: Any, logits: Real, x: Real, ar: Arithmetic) -> Any:
+    inside = np.abs(logits) < -np.log(1e-7)
+    return np.where(inside, true(logits, x, ar), 0.0)
 
 
-@_on_oracle("sigmoid")
-def _kink_at_logit_zero(true: Any, logits: Real) -> Any:
-    return np.where(logits == 0.0, 1.0, true(logits))
+@_on_oracle("cross_entropy_slope")
+def _kink_at_logit_zero(true: Any, logits: Real, x: Real, ar: Arithmetic) -> Any:
+    return np.where(logits == 0.0, 1.0 - x, true(logits, x, ar))
 
 
 @_on_oracle("relu_slope")
@@ -101,9 +100,8 @@ def _relu_slope_one_at_zero(true: Any, hidden: Real) -> Any:
 
 
 @_on_oracle("cross_entropy")
-def _targets_and_probabilities_swapped(true: Any, logits: Real, x: Real, ar: Arithmetic) -> Any:
-    inside = np.clip(x, 1e-6, 1 - 1e-6)
-    return true(np.log(inside / (1 - inside)), oracle.sigmoid(logits), ar)
+def _targets_and_logits_swapped(true: Any, logits: Real, x: Real, ar: Arithmetic) -> Any:
+    return np.logaddexp(0.0, x) - x * logits
 
 
 @_on_oracle("kl_terms")
@@ -149,6 +147,20 @@ def _epsilon_before_correction(
     _, m, v = true(param, m, v, gradient, step, ar)
     rate = spec.LEARNING_RATE * np.sqrt(1 - spec.BETA2**step) / (1 - spec.BETA1**step)
     return param - rate * m / (np.sqrt(v) + spec.EPSILON), m, v
+
+
+@_on_oracle("adam_step")
+def _epsilon_inside_the_root(
+    true: Any, param: Real, m: Real, v: Real, gradient: Real, step: int, ar: Arithmetic
+) -> Any:
+    _, m, v = true(param, m, v, gradient, step, ar)
+    root = np.sqrt(v / (1 - spec.BETA2**step) + spec.EPSILON**2)
+    return param - spec.LEARNING_RATE * m / (1 - spec.BETA1**step) / root, m, v
+
+
+@_on_oracle("adam_step")
+def _tiny_gradients_flushed(true: Any, param: Real, m: Real, v: Real, gradient: Real, step: int, ar: Arithmetic) -> Any:
+    return true(param, m, v, np.where(np.abs(gradient) < 2.0**-24, 0.0, gradient), step, ar)
 
 
 @_on_oracle("adam_step")
@@ -201,7 +213,9 @@ def _glorot_initial(patch: pytest.MonkeyPatch) -> None:
 
 
 MUTANTS: Final = (
-    Mutant("exp(logvar) taken as the standard deviation", "std-for-logvar", _variance_as_std, ("forward/log-variance",)),
+    Mutant(
+        "exp(logvar) taken as the standard deviation", "std-for-logvar", _variance_as_std, ("forward/log-variance",)
+    ),
     Mutant("logvar halved twice", "std-for-logvar", _log_std_halved, ("forward/log-variance", "gradients/tiny")),
     Mutant("one row of noise for the whole batch", "reused-noise", _noise_shared_by_rows, ("forward/tiny",)),
     Mutant(
@@ -215,10 +229,13 @@ MUTANTS: Final = (
     Mutant("gradient 1 - x at logit 0", "kink-at-zero", _kink_at_logit_zero, ("gradients/logit-zero",)),
     Mutant("relu'(0) = 1", "relu-at-zero", _relu_slope_one_at_zero, ("gradients/relu-at-zero",)),
     Mutant(
-        "probabilities and targets swapped", "swapped-arguments", _targets_and_probabilities_swapped, ("loss/soft-targets",)
+        "logits and targets swapped",
+        "swapped-arguments",
+        _targets_and_logits_swapped,
+        ("loss/soft-targets",),
     ),
     Mutant("KL averaged over latents", "wrong-reduction", _kl_averaged_over_latents, ("loss/tiny", "loss/full")),
-    Mutant("KL with the wrong sign", "kl-sign", _kl_negated, ("loss/tiny", "loss/full")),
+    Mutant("KL with the wrong sign", "kl-sign", _kl_negated, ("loss/tiny",)),
     Mutant("logvar clamped to [-30, 20]", "logvar-clamped", _logvar_clamped, ("loss/extreme-logvar",)),
     Mutant("KL without a gradient", "inert-kl", _kl_without_gradient, ("gradients/kl-wired", "gradients/tiny")),
     Mutant(
@@ -234,12 +251,22 @@ MUTANTS: Final = (
         "Adam's epsilon before the bias correction",
         "epsilon-hat",
         _epsilon_before_correction,
+        ("training/tiny-gradients", "training/full"),
+    ),
+    Mutant(
+        "Adam's epsilon inside the square root",
+        "epsilon-hat",
+        _epsilon_inside_the_root,
+        ("training/tiny-gradients", "training/full"),
+    ),
+    Mutant(
+        "gradients below 2^-24 flushed to zero, as float16 does",
+        "gradient-underflow",
+        _tiny_gradients_flushed,
         ("training/tiny-gradients",),
         alone=True,
     ),
-    Mutant(
-        "bias correction counts a step too many", "bias-correction", _correction_one_step_late, ("training/tiny",)
-    ),
+    Mutant("bias correction counts a step too many", "bias-correction", _correction_one_step_late, ("training/tiny",)),
     Mutant("beta2 = 0.99", "bias-correction", _beta2_of_099, ("training/tiny",)),
     Mutant(
         "short last batch padded", "short-last-batch", _short_batch_padded, ("training/short-last-batch",), alone=True

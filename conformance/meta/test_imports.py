@@ -1,4 +1,4 @@
-"""Data flows one way: what each package may import, read from the source, and the proof that the reading notices a breach."""
+"""Data flows one way: what each package may import, read from the source; and that the reading notices a breach."""
 
 import ast
 from collections.abc import Iterator

@@ -6,30 +6,40 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from conformance.comparator import Mismatch, compare
 from conformance.meta.mutants import MUTANTS, Mutant
 from conformance.plugin import Grader
 from shared import oracle, vectors
 from shared.vectors import Vector, operations
 from shared.vectors.flags import FLAGS
 
-# The whole run on real digits takes the oracle seconds and rejects most of these mutants: the small vectors must do so alone.
+# The whole run on real digits takes the oracle seconds and rejects most of these mutants: the small vectors must do so
+# alone.
 VECTORS = {name: vector for name, vector in vectors.load().items() if "data" not in vector.arguments}
 
 
 def _passes(vector: Vector, dtype: str) -> bool:
     try:
         if vector.operation in operations.DRAWS:
-            found = operations.DRAWS[vector.operation](vector.arguments)
-            exact = {name: 0.0 * value for name, value in vector.expected.items()}
-            compare(found, vector.expected, exact, "float32")
+            _check_draw(vector)
         else:
             Grader(oracle, dtype, "auto", {}).check(vector)
-    except (Mismatch, ValueError):
+    except AssertionError:
         return False
     return True
+
+
+def _check_draw(vector: Vector) -> None:
+    """The portable stream is exact, but for the last bit that another machine's logarithm may give a normal."""
+    found = operations.DRAWS[vector.operation](vector.arguments)
+    assert found.keys() == vector.expected.keys()
+    for name, wanted in vector.expected.items():
+        if name == "normal":
+            np.testing.assert_array_max_ulp(found[name], wanted, maxulp=1)
+        else:
+            np.testing.assert_array_equal(found[name], wanted, strict=True)
 
 
 @pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.bug)

@@ -17,6 +17,7 @@ from typing import Any, Final
 
 import safetensors.numpy
 
+from shared.checks import DTYPES
 from shared.contract import Array
 
 DIRECTORY: Final = Path(__file__).parent
@@ -26,6 +27,11 @@ SCHEMA: Final = DIRECTORY / "schema.json"
 
 class VectorError(Exception):
     """The golden vectors themselves are damaged: a file is missing, changed or not listed."""
+
+
+def graded_in(arguments: Mapping[str, Any]) -> tuple[str, ...]:
+    """The precisions in which a case with these arguments is graded: both, or the one it names."""
+    return (arguments["dtype"],) if "dtype" in arguments else DTYPES
 
 
 @dataclass(frozen=True)

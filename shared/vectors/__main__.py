@@ -1,7 +1,8 @@
 """Writes the golden vectors, or checks them: `python -m shared.vectors [--check] [ID ...]`.
 
-The only tool that makes them. `--check` computes every case anew and fails on any drift beyond the last bits of float64, which
-belong to the machine's own exp and log; the tolerances, being random by design, are checked with their own fixed randomness.
+The only tool that makes them. `--check` computes every case anew and fails on any drift beyond the last bits of
+float64, which belong to the machine's own exp and log; the tolerances, being random by design, are checked with their
+own fixed randomness.
 """
 
 import argparse
@@ -38,18 +39,17 @@ def expected(case: Case, arithmetic: Arithmetic = oracle.EXACT) -> dict[str, Arr
     return operations.OPERATIONS[case.operation](load, case.inputs, case.arguments)
 
 
-def tensors_of(case: Case) -> dict[str, Array]:
-    """Everything that the file of a case holds."""
+def tensors_of(case: Case, *, with_tolerances: bool = True) -> dict[str, Array]:
+    """Everything that the file of a case holds, or all but its tolerances."""
     answers = expected(case)
     tensors = {f"input.{name}": value for name, value in case.inputs.items()}
     tensors |= {f"expected.{name}": value for name, value in answers.items()}
-    if case.operation in operations.DRAWS:
+    if case.operation in operations.DRAWS or not with_tolerances:
         return tensors
     heavy = case.operation in ("train", "fit") and tuple(case.arguments.get("sizes", ())) == cases.FULL
     repetitions = _REPETITIONS_AT_SCALE if heavy else rounding.REPETITIONS
-    pooled = "data" in case.arguments
-    for dtype in rounding.UNIT_ROUNDOFF:
-        allowed = rounding.tolerances(partial(expected, case), dtype, repetitions=repetitions, pooled=pooled)
+    for dtype in vectors.graded_in(case.arguments):
+        allowed = rounding.tolerances(partial(expected, case), dtype, repetitions=repetitions)
         tensors |= {f"tolerance.{dtype}.{name}": v for name, v in allowed.items() if answers[name].dtype.kind == "f"}
     return tensors
 
@@ -79,12 +79,12 @@ def manifest(entries: list[dict[str, Any]]) -> dict[str, Any]:
     }
 
 
-def write(directory: Path, chosen: list[Case]) -> None:
-    """Writes the files of the chosen cases and the manifest; the others must be there already."""
+def write(directory: Path, chosen: set[str]) -> None:
+    """Writes the files of the cases with the chosen ids, those that are new, and the manifest."""
     old = {e["id"]: e for e in json.loads(vectors.MANIFEST.read_text())["cases"]} if vectors.MANIFEST.exists() else {}
     entries = []
     for case in cases.all_cases():
-        if case in chosen or case.id not in old:
+        if case.id in chosen or case.id not in old:
             started = time.perf_counter()
             path = directory / f"{case.id}.safetensors"
             path.parent.mkdir(exist_ok=True)
@@ -99,9 +99,11 @@ def write(directory: Path, chosen: list[Case]) -> None:
     files.write_text(directory / vectors.MANIFEST.name, json.dumps(manifest(entries), indent=2) + "\n")
 
 
-def drift(case: Case, stored: dict[str, Array]) -> list[str]:
+def drift(case: Case, stored: dict[str, Array], *, with_tolerances: bool) -> list[str]:
     """What differs between the stored tensors of a case and those computed now."""
-    now = tensors_of(case)
+    now = tensors_of(case, with_tolerances=with_tolerances)
+    if not with_tolerances:
+        stored = {name: value for name, value in stored.items() if not name.startswith("tolerance.")}
     if now.keys() != stored.keys():
         return [f"{case.id}: tensors {sorted(now.keys() ^ stored.keys())} are on one side only"]
     return [f"{case.id}: {name} has drifted" for name, value in now.items() if not _same(name, stored[name], value)]
@@ -112,14 +114,15 @@ def _same(name: str, stored: Array, now: Array) -> bool:
         return False
     if name.startswith("input.") or stored.dtype.kind != "f":
         return np.array_equal(stored, now)
-    # Tolerances answer to the same randomness, but rounding can tip a relu over: a tenth is far below their safety factor.
+    # Tolerances answer to the same randomness, but rounding can tip a relu over: a tenth is far below their safety
+    # factor.
     largest = float(np.max(np.abs(stored), initial=0.0))
     relative = 0.1 if name.startswith("tolerance.") else _DRIFT
     return bool(np.allclose(stored, now, rtol=relative, atol=relative * largest if relative == _DRIFT else 0.0))
 
 
-def check(chosen: list[Case]) -> list[str]:
-    """Everything wrong with the stored vectors."""
+def check(chosen: list[Case], *, thorough: bool) -> list[str]:
+    """Everything wrong with the stored vectors. Tolerances that take minutes are derived anew only if `thorough`."""
     stored = vectors.load()
     faults = []
     written = json.loads(vectors.MANIFEST.read_text(encoding="utf-8"))
@@ -127,11 +130,12 @@ def check(chosen: list[Case]) -> list[str]:
     if written != manifest(entries):
         faults.append("manifest.json is not what this generator writes")
     for case in chosen:
+        with_tolerances = thorough or "data" not in case.arguments
         if case.id not in stored:
             faults.append(f"{case.id}: not in the manifest")
         else:
-            faults += drift(case, stored[case.id].tensors)
-        print(f"{case.id}: checked", flush=True)
+            faults += drift(case, stored[case.id].tensors, with_tolerances=with_tolerances)
+        print(f"{case.id}: checked" + ("" if with_tolerances else ", its tolerances not (--thorough)"), flush=True)
     return faults
 
 
@@ -140,15 +144,16 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m shared.vectors", description=__doc__.split("\n\n")[0])
     parser.add_argument("ids", nargs="*", metavar="ID", help="cases to write or check; all of them by default")
     parser.add_argument("--check", action="store_true", help="compute anew and compare; write nothing")
+    parser.add_argument("--thorough", action="store_true", help="with --check: derive the tolerances of long runs too")
     arguments = parser.parse_args()
     known = {case.id: case for case in cases.all_cases()}
     if unknown := [name for name in arguments.ids if name not in known]:
         parser.error(f"ID: got {', '.join(unknown)}; expected some of {', '.join(known)}")
-    chosen = [known[name] for name in arguments.ids] or list(known.values())
+    chosen = set(arguments.ids or known)
     if not arguments.check:
         write(vectors.DIRECTORY, chosen)
         return 0
-    faults = check(chosen)
+    faults = check([case for name, case in known.items() if name in chosen], thorough=arguments.thorough)
     print("\n".join(faults) if faults else f"{len(chosen)} vectors are as generated")
     return 1 if faults else 0
 

@@ -74,6 +74,11 @@ FLAGS: Final = {
         "First updates are up to 32 times too short where gradients are near epsilon.",
         f"{_GITHUB}/google-deepmind/optax/issues/571",
     ),
+    "gradient-underflow": Flag(
+        "Small gradients are lost on the way to Adam: half precision without loss scaling, a threshold, a clean-up.",
+        "Adam would move such a weight as far as any other; here it stands still.",
+        "https://arxiv.org/abs/1710.03740",
+    ),
     "bias-correction": Flag(
         "Adam's bias correction is missing or counts steps from 0.",
         "The first updates are 3 to 10 times too long or too short.",

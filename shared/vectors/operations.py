@@ -1,7 +1,7 @@
 """What a golden vector asks of a model: one function for each operation, from inputs to named results.
 
-The generator runs these with the oracle, the conformance suite with the backend under test, so both do the same thing. A port
-in another language needs this page only: every operation is a few calls of the contract.
+The generator runs these with the oracle, the conformance suite with the backend under test, so both do the same thing.
+A port in another language needs this page only: every operation is a few calls of the contract.
 """
 
 from collections.abc import Callable, Mapping
@@ -47,7 +47,7 @@ def gradients(load: Load, inputs: Tensors, arguments: Arguments) -> Results:
 
 
 def train(load: Load, inputs: Tensors, arguments: Arguments) -> Results:
-    """x; order.i and noise.i for each call i -> objective.i and the state at the end (a summary if `summarise` is set)."""
+    """x; order.i and noise.i for each call i -> objective.i and the state at the end (or its summary)."""
     model = load(_params(inputs, arguments))
     x = _images(inputs, arguments)
     calls = range(sum(name.startswith("order.") for name in inputs))
@@ -59,12 +59,13 @@ def train(load: Load, inputs: Tensors, arguments: Arguments) -> Results:
 def fit(load: Load, inputs: Tensors, arguments: Arguments) -> Results:
     """x; seed, epochs, batch_size -> objective, every step of the recipe, and a summary of the state at the end.
 
-    Initial weights, order and noise all come from the portable stream.
+    Initial weights, order and noise all come from the portable stream. With `curve_only`, the objective is all.
     """
     model = load(_params(inputs, arguments))
     recipe_arguments = {name: arguments[name] for name in ("seed", "epochs", "batch_size")}
     epochs = list(recipe.fit(model, _images(inputs, arguments), **recipe_arguments))
-    return {"objective": np.concatenate([epoch.step_objectives for epoch in epochs]), **_summarised(model.state())}
+    curve = {"objective": np.concatenate([epoch.step_objectives for epoch in epochs])}
+    return curve if arguments.get("curve_only") else {**curve, **_summarised(model.state())}
 
 
 # What needs a model, and what needs the portable stream alone.

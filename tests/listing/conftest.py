@@ -1,4 +1,4 @@
-"""The part of each backend that stands alone, in the framework's own terms: run with `pytest tests/listing --listing torch`."""
+"""The part of each backend that stands alone, in the framework's terms: `pytest tests/listing --listing torch`."""
 
 import importlib
 from collections.abc import Callable
@@ -18,50 +18,39 @@ class Listing(NamedTuple):
     tensor: Callable[[Array], Any]
     model: Callable[..., Any]
     optimizer: Callable[[Any], Any]  # Adam for a model
-    gradient: Callable[[Callable[[Any], Any], Any], Any]  # of a scalar function at a tensor
 
 
 def _torch() -> Listing:
     import torch
 
-    def gradient(function: Callable[[Any], Any], at: Any) -> Any:
-        at = at.clone().requires_grad_()
-        return torch.autograd.grad(function(at), at)[0]
-
     module: Any = importlib.import_module("implementations.torch_vae")
     adam = lambda model: torch.optim.Adam(model.parameters(), lr=1e-3)  # noqa: E731 -- one word of a table
-    return Listing("torch", module, torch.tensor, module.VAE, adam, gradient)
+    return Listing("torch", module, torch.tensor, module.VAE, adam)
 
 
 def _tensorflow() -> Listing:
     import tensorflow as tf
 
-    def gradient(function: Callable[[Any], Any], at: Any) -> Any:
-        with tf.GradientTape() as tape:
-            tape.watch(at)
-            value = function(at)
-        return tape.gradient(value, at)
-
     module: Any = importlib.import_module("implementations.tensorflow_vae")
-    return Listing("tensorflow", module, tf.constant, module.VAE, lambda model: module.Adam(1e-3), gradient)
+    return Listing("tensorflow", module, tf.constant, module.VAE, lambda model: module.Adam(1e-3))
 
 
 def _jax() -> Listing:
-    import jax
     import jax.numpy as jnp
-    import optax
     from flax import nnx
 
     module: Any = importlib.import_module("implementations.jax_vae")
-    adam = lambda model: nnx.Optimizer(model, optax.adam(1e-3), wrt=nnx.Param)  # noqa: E731 -- one word of a table
-    return Listing("jax", module, jnp.asarray, module.VAE, adam, lambda f, at: jax.grad(f)(at))
+    adam = lambda model: nnx.Optimizer(model, module.adam(1e-3), wrt=nnx.Param)  # noqa: E731 -- one word of a table
+    return Listing("jax", module, jnp.asarray, module.VAE, adam)
 
 
 LISTINGS = {"torch": _torch, "tensorflow": _tensorflow, "jax": _jax}
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--listing", choices=list(LISTINGS), required=True, help="the backend whose own classes are tested")
+    parser.addoption(
+        "--listing", choices=list(LISTINGS), required=True, help="the backend whose own classes are tested"
+    )
 
 
 @pytest.fixture(scope="session")
@@ -75,4 +64,5 @@ def images() -> Array:
     """x (50, 12): a few grey images with structure to learn."""
     random = np.random.default_rng(0)
     prototypes = random.integers(0, 2, (3, 12))
-    return np.clip(prototypes[random.integers(0, 3, 50)] * 0.9 + 0.05, 0, 1).astype(np.float32)
+    x: Array = np.clip(prototypes[random.integers(0, 3, 50)] * 0.9 + 0.05, 0, 1).astype(np.float32)
+    return x

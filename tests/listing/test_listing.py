@@ -36,7 +36,7 @@ def test_generate_gives_probabilities_of_the_logits(listing: Any) -> None:
 
 
 def test_own_initial_weights_are_the_specifications_range(listing: Any) -> None:
-    """Uniform in +-1/sqrt(fan_in), biases too: within 5.2 standard errors (2e-7) of the variance for the two large layers."""
+    """Uniform in +-1/sqrt(fan_in), biases too: moments within 5.2 standard errors (2e-7), in the two large layers."""
     vae = listing.model()
     for layer, fan_in in ((vae.encoder.fc1, 784), (vae.decoder.fc4, 400)):
         kernel = layer.weight if hasattr(layer, "weight") else layer.kernel
@@ -66,25 +66,6 @@ def test_loss_function_is_the_training_loss_away_from_saturation(listing: Any, i
     assert float(_plain(listing.module.loss_function(recon_x, x, mu, logvar))) == pytest.approx(total, rel=1e-5)
 
 
-def test_training_gradient_does_not_saturate(listing: Any) -> None:
-    """Through the decoder's logits at 40, where a float32 probability is 1: the slope is 1 - 0 all the same."""
-    vae = listing.model(1, 1, 2)
-
-    def loss(shift: Any) -> Any:
-        vae.decoder.decode = lambda z: shift
-        return vae.negative_elbo(listing.tensor(np.zeros((1, 1), np.float32)))[0].sum()
-
-    if listing.name == "tensorflow":
-        import tensorflow as tf
-
-        def loss(shift: Any) -> Any:  # type: ignore[no-redef]  # TensorFlow's tensors have no .sum()
-            vae.decoder.decode = lambda z: shift
-            return tf.reduce_sum(vae.negative_elbo(listing.tensor(np.zeros((1, 1), np.float32)))[0])
-
-    slope = listing.gradient(loss, listing.tensor(np.full((1, 1), 40.0, np.float32)))
-    assert float(np.asarray(_plain(slope)).item()) == 1.0
-
-
 def test_noise_is_fresh_at_every_call(listing: Any) -> None:
     vae = listing.model(12, 3, 8)
     mu = listing.tensor(np.zeros((4, 3), np.float32))
@@ -98,40 +79,47 @@ def test_train_learns_and_averages_over_images(listing: Any, images: Array, labe
     optimizer = listing.optimizer(vae)
     batches = [listing.tensor(images[rows]) for rows in (slice(0, 20), slice(20, 40), slice(40, 50))]
     loader = [(batch, list(range(len(batch)))) for batch in batches] if labelled else batches
-    averages = [listing.module.train(vae, loader, optimizer) for _ in range(40)]
+    averages = [listing.module.train(vae, loader, optimizer) for _ in range(100)]
     assert all(isinstance(average, float) for average in averages)
     assert averages[0] == pytest.approx(12 * math.log(2), rel=0.2), "nats per image, not per batch or pixel"
     assert averages[-1] < 0.9 * averages[0]
 
 
-def test_train_counts_a_short_last_batch_by_its_images(listing: Any) -> None:
+def test_train_counts_a_short_last_batch_by_its_images(listing: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """Four images that cost 10 nats and one that costs none, in batches of two: 8.0, where batch means average 6.7."""
+
+    def negative_elbo(vae: Any, x: Any, noise: Any = None) -> tuple[Any, Any]:
+        mu, logvar = vae.encoder.encode(x)  # keeps every parameter's gradient defined, and zero
+        nothing = 0 * (vae.decoder.decode(mu)[:, 0] + mu[:, 0] + logvar[:, 0])
+        return 10 * (1 - x[:, 0]) + nothing, nothing
+
+    monkeypatch.setattr(listing.module.VAE, "negative_elbo", negative_elbo)
     vae = listing.model(1, 1, 1)
-    vae.decoder.decode = lambda z: z * 0 + 10.0
-    vae.encoder.encode = lambda x: (x * 0, x * 0)
     loader = [listing.tensor(np.array(rows, np.float32)) for rows in ([[0], [0]], [[0], [0]], [[1]])]
-    if listing.name == "torch":
-        vae.decoder.decode = lambda z: z * 0 + 10.0 + 0 * vae.decoder.fc4.bias
-    assert listing.module.train(vae, loader, listing.optimizer(vae)) == pytest.approx(8.0, abs=0.01)
+    assert listing.module.train(vae, loader, listing.optimizer(vae)) == pytest.approx(8.0)
 
 
 def test_import_brings_no_other_framework(listing: Any) -> None:
-    code = f"import sys, {listing.module.__name__}; print(*sys.modules)"
-    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120)
-    loaded = {name.split(".")[0] for name in run.stdout.split()}
-    others = set().union(*FRAMEWORKS.values()) - FRAMEWORKS[listing.name]
-    assert not loaded & others
-    assert loaded >= FRAMEWORKS[listing.name]
+    """None that the framework does not bring itself: TensorFlow imports JAX wherever it finds it."""
+    own, others = FRAMEWORKS[listing.name], set().union(*FRAMEWORKS.values()) - FRAMEWORKS[listing.name]
+    loaded, alone = _loaded(listing.module.__name__), _loaded(*own)
+    assert loaded & others <= alone
+    assert loaded >= own
 
 
 def test_importing_the_package_imports_no_framework() -> None:
-    code = "import sys, implementations; print(*sys.modules)"
-    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
-    assert not {name.split(".")[0] for name in run.stdout.split()} & set().union(*FRAMEWORKS.values())
+    assert not _loaded("implementations") & {"numpy"}.union(*FRAMEWORKS.values())
 
 
 def test_sizes_default_to_the_specification() -> None:
     assert spec.Sizes() == (784, 400, 20)
+
+
+def _loaded(*modules: str) -> set[str]:
+    """The top-level packages in a fresh process that has imported these modules."""
+    code = f"import sys, {', '.join(sorted(modules))}; print(*sys.modules)"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120)
+    return {name.split(".")[0] for name in run.stdout.split()}
 
 
 def _plain(tensor: Any) -> Any:

@@ -1,0 +1,6 @@
+"""`python -m benchmarks [MODULE]...`: see `--help`, which is the protocol."""
+
+from benchmarks.cli import main
+
+if __name__ == "__main__":
+    main()

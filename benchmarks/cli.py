@@ -1,0 +1,188 @@
+"""The command line. `--help` is the protocol in words.
+
+Exit codes: 0 every backend was measured, 1 one was refused or something failed, 2 bad input, 130 stopped by Ctrl-C.
+"""
+
+import importlib.util
+from pathlib import Path
+from typing import Any, Final
+
+try:
+    import click
+except ModuleNotFoundError as error:
+    raise SystemExit("Error: the benchmark needs click and rich; try: pip install 'vae-rosetta[app]'") from error
+
+# Ours, and the packages that each needs.
+OURS: Final = {
+    "implementations.torch_vae": ("torch",),
+    "implementations.tensorflow_vae": ("tensorflow", "keras"),
+    "implementations.jax_vae": ("jax", "flax", "optax"),
+}
+
+
+class _BadInput(click.ClickException):
+    exit_code = 2
+
+
+class _OneLineErrors(click.Command):
+    """Ends on an error with one line that says what is wrong."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt as interrupt:
+            click.echo(f"{interrupt or 'Interrupted.'} Nothing was written.", err=True)
+            ctx.exit(130)
+        except BrokenPipeError:
+            raise  # click ends quietly: the reader had enough
+        except (ValueError, TypeError, FileNotFoundError, FileExistsError, ModuleNotFoundError) as error:
+            raise _BadInput(_line(error)) from error
+        except OSError as error:
+            raise click.ClickException(_line(error)) from error
+
+
+@click.command(cls=_OneLineErrors)
+@click.argument("modules", nargs=-1, metavar="[MODULE]...")
+@click.option("--quick", is_flag=True, help="Batch 128, 20,000 images, 5 repetitions: under three minutes for three.")
+@click.option(
+    "--repetitions", type=click.IntRange(min=1), help="Turns of each at each measure.  [default: 9; quick: 5]"
+)
+@click.option(
+    "--batch-size",
+    "batches",
+    type=click.IntRange(min=1),
+    multiple=True,
+    help="Images a step; may be given again.  [default: 128, 512, 2048; quick: 128]",
+)
+@click.option("--images", type=click.IntRange(min=1), help="Images an epoch.  [default: 60,000; quick: 20,000]")
+@click.option(
+    "--data",
+    help="As for vae train.  [default: mnist if $VAE_DATA holds it and the run is not quick, else mnist-5k]",
+)
+@click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help="A .json file for all that was measured.")
+@click.option("--force", is_flag=True, help="Replace --out if it exists.")
+def benchmark(
+    modules: tuple[str, ...],
+    quick: bool,
+    repetitions: int | None,
+    batches: tuple[int, ...],
+    images: int | None,
+    data: str | None,
+    out: Path | None,
+    force: bool,
+) -> None:
+    """Measure how fast backends train and generate, all in one run.
+
+    MODULE is the dotted name of a backend, of ours or your own: see shared/contract.py. Without any, ours are
+    measured, as many as are installed.
+
+    \b
+    The protocol
+    ------------
+    Gate. A backend that fails the chapters forward, loss, gradients or training
+    of `python -m conformance MODULE --vae-dtype float32` is refused; and so is
+    one whose first timed steps have not the oracle's objectives.
+    Processes. Each backend has one of its own, which lives as long as the run.
+    Order. The participants take turns, A B C A B C, so that a busy moment of
+    the machine hits all alike. Medians and quartiles of the turns are shown;
+    --out keeps every single one, in the order in which they were taken.
+    fit: an epoch of shared.recipe.fit, as a user calls it: order and noise from
+    the portable stream, the way to the device and back, training. The first
+    epoch, which compiles, is told apart and does not count.
+    train: the calls to `train` of an epoch, with order and noise made before.
+    encode, decode, generate: calls of 1,000 images, for a quarter of a second.
+    Roofline. NumPy makes the matrix products of a training step, and nothing
+    else, with the same shapes, in the same rounds. Training is also shown as a
+    share of the fastest of them in the same round.
+    Import. Fresh processes import the module, or only the packages that its own
+    import statements name.
+    Memory. The most that the backend's process ever had resident, in which the
+    images, 4 bytes a pixel, are included.
+    Data. Images are repeated up to the number wanted: the work for an image does
+    not depend on what it shows. All arithmetic is float32.
+    """
+    chosen = _modules(modules)
+    if out is not None:
+        _check_free(out, force=force)
+    _check_rich()
+
+    import dataclasses
+    import json
+
+    from benchmarks import data as images_of
+    from benchmarks import plan, results, run, table
+    from benchmarks.progress import Progress
+    from shared import files
+
+    usual = plan.QUICK if quick else plan.FULL
+    wanted = dataclasses.replace(
+        usual,
+        batches=tuple(dict.fromkeys(batches)) or usual.batches,
+        images=images or usual.images,
+        repetitions=repetitions or usual.repetitions,
+    )
+    with Progress() as progress:
+        measured = run.measure(chosen, wanted, images_of.choose(data, quick=quick), progress)
+    if measured.entries:
+        report = results.report(measured)
+        table.show(report, str(measured.images), progress.results)
+        if out is not None:
+            files.write_text(out, json.dumps(report, indent=1) + "\n")
+            click.echo(f"\n{out}: every reading")
+    if measured.refused:
+        raise click.ClickException(f"not measured: {', '.join(measured.refused)}")
+
+
+def _modules(given: tuple[str, ...]) -> list[str]:
+    """The modules to measure.
+
+    Raises:
+        ValueError: not a module's name, or the same twice.
+        ModuleNotFoundError: none given and none installed.
+    """
+    for name in given:
+        if not all(part.isidentifier() for part in name.split(".")):
+            raise ValueError(f"MODULE: got {name!r}; expected a dotted name, as in an import statement")
+        if given.count(name) > 1:
+            raise ValueError(f"MODULE: got {name!r} {given.count(name)} times; expected each once")
+    installed = [
+        module
+        for module, packages in OURS.items()
+        if all(map(importlib.util.find_spec, ("implementations", *packages)))
+    ]
+    if not given and not installed:
+        raise ModuleNotFoundError(
+            f"MODULE: none given, and none of {', '.join(OURS)} can run; try: pip install 'vae-rosetta[all]'"
+        )
+    return list(given or installed)
+
+
+def _check_free(out: Path, *, force: bool) -> None:
+    """Found out now, not when the work is done.
+
+    Raises:
+        ValueError, FileNotFoundError, FileExistsError: results cannot go to `out`.
+    """
+    if out.suffix != ".json":
+        raise ValueError(f"--out: got {str(out)!r}; expected a name that ends in .json")
+    if not out.parent.is_dir():
+        raise FileNotFoundError(f"--out: got {str(out)!r}; there is no folder {str(out.parent)!r}")
+    if out.exists() and not force:
+        raise FileExistsError(f"--out: {str(out)!r} exists; --force replaces it")
+
+
+def _check_rich() -> None:
+    if importlib.util.find_spec("rich") is None:
+        raise ModuleNotFoundError("the benchmark needs rich; try: pip install 'vae-rosetta[app]'")
+
+
+def _line(error: BaseException) -> str:
+    if isinstance(error, OSError) and error.strerror and error.filename is not None:
+        return f"{error.filename}: {error.strerror}"
+    first, *more = str(error).strip().splitlines() or [type(error).__name__]
+    return f"{first} [...]" if more else first
+
+
+def main() -> None:
+    """The entry point."""
+    benchmark(prog_name="python -m benchmarks")

@@ -1,0 +1,65 @@
+"""The gate: a backend that does not compute the specified model is not timed, since its speed would mean nothing."""
+
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Final, NamedTuple
+from xml.etree import ElementTree
+
+CHAPTERS: Final = ("forward", "loss", "gradients", "training")
+DTYPE: Final = "float32"  # the precision that is timed is the one that is graded
+_NAMED: Final = 3  # failing cases that a refusal names
+
+
+class Verdict(NamedTuple):
+    """What the conformance suite said of a module."""
+
+    passed: int  # cases
+    skipped: int
+    refusal: str  # why the module is refused, in one line; empty if it is not
+
+
+def grade(module: str) -> Verdict:
+    """Runs the suite's `CHAPTERS` on `module`, in a process of its own."""
+    with tempfile.TemporaryDirectory(prefix="vae-gate-") as folder:
+        report = Path(folder, "report.xml")
+        chosen = " or ".join(f"test_{chapter}.py" for chapter in CHAPTERS)
+        options = ["--vae-dtype", DTYPE, "-q", "-k", chosen, f"--junitxml={report}"]
+        command = [sys.executable, "-m", "conformance", module, *options]
+        done = subprocess.run(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+            check=False,
+        )
+        if not report.exists():  # not even collected
+            last = [line for line in done.stdout.splitlines() if line.strip()][-1:] or ["it said nothing"]
+            return Verdict(0, 0, f"cannot be graded: {last[0].removeprefix('ERROR: ')}")
+        return _verdict(ElementTree.parse(report).getroot(), done.returncode)
+
+
+def _verdict(report: ElementTree.Element, exit_code: int) -> Verdict:
+    passed: dict[str, int] = dict.fromkeys(CHAPTERS, 0)
+    failing, reasons = [], []
+    for case in report.iter("testcase"):
+        chapter = case.get("classname", "").rpartition("test_")[2]
+        if case.find("failure") is not None or case.find("error") is not None:
+            failing.append(f"{chapter}: {case.get('name', '').removeprefix('test_')}")
+        elif (skipped := case.find("skipped")) is not None:
+            reasons.append(skipped.get("message", ""))
+        elif chapter in passed:
+            passed[chapter] += 1
+    total = sum(passed.values())
+    refusal = ""
+    if failing:
+        more = f" and {len(failing) - _NAMED} more" if len(failing) > _NAMED else ""
+        refusal = f"does not conform: {'; '.join(failing[:_NAMED])}{more}"
+    elif absent := [chapter for chapter, count in passed.items() if not count]:
+        refusal = f"passes nothing of {', '.join(absent)}: {reasons[0] if reasons else 'no case was run'}"
+    elif exit_code:
+        refusal = f"cannot be graded: the suite ended with exit code {exit_code}"
+    return Verdict(total, len(reasons), refusal)

@@ -1,0 +1,61 @@
+"""What importing a backend costs beyond importing the packages that it is built on, each time in a fresh process."""
+
+import ast
+import importlib.metadata
+import subprocess
+import sys
+from collections.abc import Iterator
+from typing import Final
+
+# Ours, whoever imports them: part of the backend's cost, not of its framework's.
+_OURS: Final = frozenset({"shared", "implementations", "conformance", "benchmarks", "applications"})
+_TIMED: Final = """
+import sys, time
+started = time.perf_counter()
+exec(sys.argv[1])
+print(time.perf_counter() - started)
+"""
+
+
+def foreign(source: str, module: str) -> list[str]:
+    """A module's framework as the module itself imports it: statements at the top level of `source`, the text of `module`,
+    that name no package of Python's, of this project's or the module's own."""
+    own = {module.partition(".")[0]} | _OURS | sys.stdlib_module_names
+    return [statement for package, statement in _statements(source) if package not in own]
+
+
+def versions(statements: list[str]) -> dict[str, str]:
+    """Versions of NumPy and of the distributions that provide the packages in `statements`."""
+    packages = {package for statement in statements for package, _ in _statements(statement)}
+    providers = importlib.metadata.packages_distributions()
+    names = {name for package in packages | {"numpy"} for name in providers.get(package, [])}
+    return {name: importlib.metadata.version(name) for name in sorted(names)}
+
+
+def seconds(statements: str) -> float:
+    """Seconds that `statements` take in a fresh process, whose own start does not count.
+
+    Raises:
+        RuntimeError: they failed; the message is the last line that was said.
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", _TIMED, statements],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        errors="replace",
+        check=False,
+    )
+    if done.returncode:
+        raise RuntimeError(([line for line in done.stderr.splitlines() if line.strip()] or ["it said nothing"])[-1])
+    return float(done.stdout.split()[-1])  # whatever the import printed stands before
+
+
+def _statements(source: str) -> Iterator[tuple[str, str]]:
+    """Package and statement, one for each package imported."""
+    for node in ast.parse(source).body:
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                yield alias.name.partition(".")[0], ast.unparse(ast.Import([alias]))
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            yield node.module.partition(".")[0], ast.unparse(node)

@@ -1,0 +1,70 @@
+"""What a run measures and in which order: a list of turns, made before the first one starts.
+
+Participants take turns, A B C A B C, so that whatever slows the machine down for a while slows all of them down alike.
+"""
+
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Final, NamedTuple
+
+from shared import spec
+
+ROOFLINE: Final = "roofline"  # the participant that multiplies matrices and does nothing else
+PRODUCTS: Final = "products"  # its measure
+
+FIRST_EPOCH: Final = "first_epoch"
+TRAINING: Final = ("fit", "train")
+INFERENCE: Final = ("encode", "decode", "generate")
+IMPORTS: Final = ("import_framework", "import")  # seconds; all other measures count images as well
+
+
+class Turn(NamedTuple):
+    """One participant measured once."""
+
+    round: int  # from 1; 0: a first epoch, which there is only one of
+    participant: str
+    measure: str
+    batch: int | None  # None: the measure knows no batch size
+
+    def __str__(self) -> str:
+        batch = "" if self.batch is None else f" at batch {self.batch}"
+        return f"round {self.round}: {self.participant}, {self.measure}{batch}"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How much is measured."""
+
+    batches: tuple[int, ...]  # images a training step
+    images: int  # in the data set, so in an epoch
+    repetitions: int
+    import_repetitions: int  # fewer: an import of seconds is steady
+    rows: int = 1000  # images a call of encode, decode and generate
+    turn_seconds: float = 0.25  # shortest turn of those and of the roofline: long enough for a steady rate
+
+
+QUICK: Final = Plan(batches=(spec.BATCH_SIZE,), images=20_000, repetitions=5, import_repetitions=2)
+FULL: Final = Plan(batches=(spec.BATCH_SIZE, 512, 2048), images=60_000, repetitions=9, import_repetitions=5)
+
+
+def schedule(plan: Plan, offers: Mapping[str, Collection[str]]) -> list[Turn]:
+    """The turns of a run, in order. `offers` holds the measures that each backend can do."""
+    return list(_turns(plan, offers))
+
+
+def _turns(plan: Plan, offers: Mapping[str, Collection[str]]) -> Iterator[Turn]:
+    def each(number: int, measure: str, batch: int | None = None) -> Iterator[Turn]:
+        yield from (Turn(number, name, measure, batch) for name, offer in offers.items() if measure in offer)
+
+    for number in range(1, plan.import_repetitions + 1):
+        for measure in IMPORTS:
+            yield from each(number, measure)
+    for batch in plan.batches:
+        yield from each(0, FIRST_EPOCH, batch)
+        for number in range(1, plan.repetitions + 1):
+            yield Turn(number, ROOFLINE, PRODUCTS, batch)
+            for measure in TRAINING:
+                yield from each(number, measure, batch)
+    for number in range(1, plan.repetitions + 1):
+        for measure in INFERENCE:
+            yield from each(number, measure)

@@ -1,0 +1,138 @@
+"""What a run found: medians and quartiles of its readings, shares of the roofline, and every reading itself."""
+
+import statistics
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any, Final, NamedTuple
+
+from benchmarks import gate, machine, roofline
+from benchmarks.plan import FIRST_EPOCH, IMPORTS, INFERENCE, PRODUCTS, ROOFLINE, TRAINING
+from benchmarks.run import AGREEMENT, Entry, Measured, Reading
+from benchmarks.worker import SEED
+from shared import spec
+
+Json = dict[str, Any]
+
+FORMAT: Final = 1  # of the file; schema.json describes it
+
+
+class Spread(NamedTuple):
+    """The middle of some readings, and the range of the half of them around it."""
+
+    median: float
+    q1: float
+    q3: float
+
+
+def spread(values: Sequence[float]) -> Spread:
+    """Median and quartiles of one value or more, linear between values."""
+    if len(values) == 1:
+        return Spread(values[0], values[0], values[0])
+    q1, median, q3 = statistics.quantiles(values, n=4, method="inclusive")
+    return Spread(median, q1, q3)
+
+
+def report(measured: Measured) -> Json:
+    """The result file: see schema.json."""
+    plan, images = measured.plan, measured.images
+    return {
+        "format": FORMAT,
+        "specification": spec.VERSION,
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "machine": machine.machine(),
+        "software": machine.software(),
+        "data": {
+            "source": images.source,
+            "sha256": images.sha256,
+            "source_images": images.source_images,
+            "images": images.count,
+            "input_dim": images.input_dim,
+        },
+        "protocol": {
+            "dtype": gate.DTYPE,
+            "seed": SEED,
+            "sizes": list(measured.sizes),
+            "batches": list(plan.batches),
+            "repetitions": plan.repetitions,
+            "import_repetitions": plan.import_repetitions,
+            "inference_rows": plan.rows,
+            "turn_seconds": plan.turn_seconds,
+            "order": "interleaved: within a round each participant takes its turn at a measure before the next measure",
+            "gate": list(gate.CHAPTERS),
+            "agreement_limit": AGREEMENT,
+        },
+        "roofline": _roofline(measured),
+        "backends": [_backend(measured, entry) for entry in measured.entries.values()],
+        "refused": [{"module": module, "reason": reason} for module, reason in measured.refused.items()],
+        "turns": [
+            {**reading.turn._asdict(), "images": reading.images, "seconds": reading.seconds}
+            for reading in measured.readings
+        ],
+    }
+
+
+def _roofline(measured: Measured) -> Json:
+    flops = roofline.flops_per_image(measured.sizes)
+    batches = []
+    for batch in measured.plan.batches:
+        rates = [_rate(reading) for reading in _readings(measured, ROOFLINE, PRODUCTS, batch)]
+        batches.append(
+            {
+                "batch": batch,
+                "images_per_second": spread(rates)._asdict(),
+                "gflops_per_second": spread([rate * flops / 1e9 for rate in rates])._asdict(),
+            }
+        )
+    return {**measured.roofline, "flops_per_image": flops, "batches": batches}
+
+
+def _backend(measured: Measured, entry: Entry) -> Json:
+    identity, name = entry.identity, entry.module
+    seconds = {
+        measure: [reading.seconds for reading in _readings(measured, name, measure, None)] for measure in IMPORTS
+    }
+    return {
+        "module": name,
+        "describe": identity["describe"],
+        "packages": identity["packages"],
+        "gate": {"passed": entry.verdict.passed, "skipped": entry.verdict.skipped},
+        "training": [
+            {
+                "batch": batch,
+                "difference_from_oracle": entry.difference[batch],
+                "first_epoch_seconds": _readings(measured, name, FIRST_EPOCH, batch)[0].seconds,
+                **{kind: _training(measured, name, kind, batch) for kind in TRAINING},
+            }
+            for batch in measured.plan.batches
+        ],
+        "inference": {
+            kind: spread([_rate(reading) for reading in readings])._asdict() if readings else None
+            for kind, readings in ((kind, _readings(measured, name, kind, None)) for kind in INFERENCE)
+        },
+        "import_seconds": {
+            "module": spread(seconds["import"])._asdict(),
+            "framework": spread(seconds["import_framework"])._asdict() if seconds["import_framework"] else None,
+            "framework_statements": identity["framework"],
+        },
+        **entry.closing,
+    }
+
+
+def _training(measured: Measured, name: str, kind: str, batch: int) -> Json:
+    """Images per second, and their share of the roofline, each turn with the roofline's of the same round."""
+    rates = {reading.turn.round: _rate(reading) for reading in _readings(measured, name, kind, batch)}
+    limits = {reading.turn.round: _rate(reading) for reading in _readings(measured, ROOFLINE, PRODUCTS, batch)}
+    return {
+        "images_per_second": spread(list(rates.values()))._asdict(),
+        "percent_of_roofline": spread([100.0 * rate / limits[number] for number, rate in rates.items()])._asdict(),
+    }
+
+
+def _readings(measured: Measured, participant: str, kind: str, batch: int | None) -> list[Reading]:
+    return [reading for reading in measured.readings if reading.turn[1:] == (participant, kind, batch)]
+
+
+def _rate(reading: Reading) -> float:
+    if reading.images is None:
+        raise ValueError(f"reading: got {reading}; expected one that counts images")
+    return reading.images / reading.seconds

@@ -1,0 +1,86 @@
+"""The machine's limit for this model: its matrix products, in float32, with nothing in between.
+
+A training step is fourteen products and some arithmetic on their results. No backend that computes what the
+specification says can be faster than these products alone by the best library there is; this is NumPy's speed. With a
+layer of i inputs and o outputs and a batch of B, the products are
+
+    forward             x W^T   (B, i) (i, o)
+    gradient to W       g^T x   (o, B) (B, i)
+    gradient to x       g W     (B, o) (o, i)    but for the first layer: no one asks for the gradient to the images
+"""
+
+import time
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+
+from shared import spec
+from shared.contract import Array
+from shared.spec import Sizes
+
+
+class Product(NamedTuple):
+    """(rows, inner) times (inner, columns)."""
+
+    name: str
+    rows: int
+    inner: int
+    columns: int
+
+    @property
+    def flops(self) -> int:
+        """A multiplication and an addition for each term."""
+        return 2 * self.rows * self.inner * self.columns
+
+
+def products(sizes: Sizes, batch: int) -> list[Product]:
+    """Every matrix product of one training step."""
+    return list(_products(sizes, batch))
+
+
+def flops_per_image(sizes: Sizes) -> int:
+    """Floating-point operations that the products of a training step spend on one image; 3,280,000 at full size."""
+    return sum(product.flops for product in products(sizes, 1))
+
+
+class Products:
+    """The products of one training step, on operands that lie as they do in training: nothing is copied."""
+
+    def __init__(self, sizes: Sizes, batch: int) -> None:
+        random = np.random.default_rng(0)
+        self._work: list[tuple[Array, Array, Array]] = []  # a, b and where a b goes
+        for layer, out, into in _layers(sizes):
+            shapes = {"x": (batch, into), "g": (batch, out), "w": (out, into)}
+            x, g, w = (random.standard_normal(shape, dtype=np.float32) for shape in shapes.values())
+            pairs = [(x, w.T), (g.T, x)] + ([] if layer == _FIRST else [(g, w)])
+            self._work += [(a, b, np.empty((a.shape[0], b.shape[1]), dtype=np.float32)) for a, b in pairs]
+
+    def fastest(self, seconds: float) -> float:
+        """Seconds of the fastest step among those that fit into `seconds`; at least two are made."""
+        best, taken, started = float("inf"), 0, time.perf_counter()
+        while taken < 2 or time.perf_counter() - started < seconds:
+            before = time.perf_counter()
+            for a, b, out in self._work:
+                np.matmul(a, b, out=out)
+            best = min(best, time.perf_counter() - before)
+            taken += 1
+        return best
+
+
+_FIRST = "encoder.fc1"
+
+
+def _layers(sizes: Sizes) -> Iterator[tuple[str, int, int]]:
+    """Name, outputs and inputs of each layer."""
+    for name, shape in spec.parameter_shapes(sizes).items():
+        if name.endswith(".weight"):
+            yield name.removesuffix(".weight"), shape[0], shape[1]
+
+
+def _products(sizes: Sizes, batch: int) -> Iterator[Product]:
+    for layer, out, into in _layers(sizes):
+        yield Product(f"{layer} forward", batch, into, out)
+        yield Product(f"{layer} gradient to W", out, batch, into)
+        if layer != _FIRST:
+            yield Product(f"{layer} gradient to x", batch, out, into)

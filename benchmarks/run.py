@@ -1,0 +1,201 @@
+"""A run: grades the backends, starts their workers, gives each its turns, and gathers what they measured."""
+
+import tempfile
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final, NamedTuple, Protocol
+
+import numpy as np
+
+from benchmarks import data, gate, imports
+from benchmarks.data import Images
+from benchmarks.gate import Verdict
+from benchmarks.plan import FIRST_EPOCH, IMPORTS, ROOFLINE, Plan, Turn, schedule
+from benchmarks.processes import Worker, WorkerError
+from benchmarks.worker import SEED, checked_steps, train_calls
+from shared import oracle, parameters
+from shared.contract import Array
+from shared.datasets import Dataset
+from shared.spec import Sizes
+
+Json = dict[str, Any]
+
+# Greatest relative difference from the oracle that the objectives of the first timed steps may have. The gate has derived
+# tolerances; this one notices a backend that computes something else on these data. Rounding to float32 makes some 1e-6.
+AGREEMENT: Final = 1e-4
+
+
+class Watcher(Protocol):
+    """Who is told how a run goes on."""
+
+    def turn(self, number: int, total: int, text: str) -> None:
+        """Step `number` of `total` begins."""
+        ...
+
+    def refused(self, module: str, reason: str) -> None:
+        """A backend is out of the run."""
+        ...
+
+
+class Interrupted(KeyboardInterrupt):
+    """Ctrl-C, with a line that says how far the run was."""
+
+
+class Reading(NamedTuple):
+    """What one turn measured. `images` is None where seconds are all there is."""
+
+    turn: Turn
+    images: int | None
+    seconds: float
+
+
+@dataclass
+class Entry:
+    """A backend in the run."""
+
+    module: str
+    verdict: Verdict
+    identity: Json = field(default_factory=dict)  # what its worker's "open" answered
+    difference: dict[int, float] = field(default_factory=dict)  # from the oracle, by batch; see AGREEMENT
+    closing: Json = field(default_factory=dict)  # what its worker's "close" answered
+
+
+@dataclass
+class Measured:
+    """A whole run."""
+
+    plan: Plan
+    images: Images
+    roofline: Json = field(default_factory=dict)  # what its worker's "open" answered
+    entries: dict[str, Entry] = field(default_factory=dict)  # by module, in the order of their turns
+    refused: dict[str, str] = field(default_factory=dict)  # reason by module
+    readings: list[Reading] = field(default_factory=list)  # in the order in which they were made
+
+    @property
+    def sizes(self) -> Sizes:
+        """Of the model that was measured."""
+        return Sizes(input_dim=self.images.input_dim)
+
+
+def measure(modules: Sequence[str], plan: Plan, dataset: Dataset, watcher: Watcher) -> Measured:
+    """Runs `plan` with the backends that pass the gate. No worker outlives the call.
+
+    Raises:
+        OSError: no room for the images, or no process can be started.
+        Interrupted: Ctrl-C.
+    """
+    run: _Run | None = None
+    with ExitStack() as stack:
+        try:
+            folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="vae-benchmark-"))
+            run = _Run(plan, data.write(dataset, plan.images, Path(folder)), watcher, stack)
+            return run.all(modules)
+        except KeyboardInterrupt:
+            raise Interrupted(f"Interrupted {run.where if run else 'at the start'}.") from None
+
+
+class _Run:
+    def __init__(self, plan: Plan, images: Images, watcher: Watcher, stack: ExitStack) -> None:
+        self.where = "at the start"
+        self._measured, self._watcher, self._stack = Measured(plan, images), watcher, stack
+        self._workers: dict[str, Worker] = {}
+        self._expected: dict[int, Array] = {}  # objectives of the first steps, by batch
+
+    def all(self, modules: Sequence[str]) -> Measured:
+        measured = self._measured
+        for number, module in enumerate(modules, start=1):
+            self._begin(number, len(modules), f"grading {module}")
+            self._admit(module)
+        if not measured.entries:
+            return measured
+        measured.roofline = self._start(ROOFLINE, "--roofline")
+        turns = schedule(measured.plan, {name: entry.identity["offer"] for name, entry in measured.entries.items()})
+        for number, turn in enumerate(turns, start=1):
+            if turn.participant in self._workers:
+                self._begin(number, len(turns), str(turn))
+                self._take(turn)
+        for module, entry in list(measured.entries.items()):
+            try:
+                entry.closing = self._workers[module].ask("close")
+            except WorkerError as error:
+                self._refuse(module, str(error))
+        return measured
+
+    def _begin(self, number: int, total: int, text: str) -> None:
+        self.where = f"at {number} of {total}: {text}"
+        self._watcher.turn(number, total, text)
+
+    def _admit(self, module: str) -> None:
+        verdict = gate.grade(module)
+        if verdict.refusal:
+            self._refuse(module, verdict.refusal)
+            return
+        try:
+            self._measured.entries[module] = Entry(module, verdict, self._start(module, module))
+        except WorkerError as error:
+            self._refuse(module, str(error))
+
+    def _start(self, name: str, argument: str) -> Json:
+        self._workers[name] = self._stack.enter_context(Worker(argument))
+        plan, images = self._measured.plan, self._measured.images
+        return self._workers[name].ask(
+            "open",
+            images=str(images.path),
+            sizes=self._measured.sizes,
+            rows=plan.rows,
+            turn_seconds=plan.turn_seconds,
+        )
+
+    def _take(self, turn: Turn) -> None:
+        name = turn.participant
+        try:
+            if turn.measure in IMPORTS:
+                framework = self._measured.entries[name].identity["framework"]
+                answer: Json = {"seconds": imports.seconds(f"import {name}" if turn.measure == "import" else framework)}
+            else:
+                answer = self._workers[name].ask(turn.measure, batch=turn.batch)
+            if turn.measure == FIRST_EPOCH and turn.batch is not None:
+                self._compare(name, turn.batch, answer["first_objectives"])
+        except (RuntimeError, WorkerError) as error:
+            self._refuse(name, str(error))
+        else:
+            self._measured.readings.append(Reading(turn, answer.get("images"), answer["seconds"]))
+
+    def _compare(self, name: str, batch: int, objectives: list[float]) -> None:
+        """The proof that what was timed is the specified model.
+
+        Raises:
+            WorkerError: it is not.
+        """
+        if batch not in self._expected:
+            self._expected[batch] = _first_objectives(self._measured.images, self._measured.sizes, batch)
+        expected = self._expected[batch]
+        found = np.asarray(objectives, dtype=np.float64)
+        difference = float(np.max(np.abs(found - expected) / expected)) if found.shape == expected.shape else np.inf
+        if not difference <= AGREEMENT:  # NaN fails too
+            raise WorkerError(
+                f"computes something else when timed: its first steps at batch {batch} differ from the oracle by "
+                f"{difference:.1e}; expected at most {AGREEMENT:.0e}"
+            )
+        self._measured.entries[name].difference[batch] = difference
+
+    def _refuse(self, name: str, reason: str) -> None:
+        """Takes a backend out of the run, with all that it measured."""
+        measured = self._measured
+        if name in self._workers:
+            self._workers.pop(name).end()
+        measured.entries.pop(name, None)
+        measured.readings = [reading for reading in measured.readings if reading.turn.participant != name]
+        measured.refused[name] = reason
+        self._watcher.refused(name, reason)
+
+
+def _first_objectives(images: Images, sizes: Sizes, batch: int) -> Array:
+    """The oracle's objectives of the recipe's first steps."""
+    x: Array = np.load(images.path, mmap_mode="r")
+    model = oracle.load(parameters.initial(SEED, sizes))
+    calls = train_calls(x, model, batch)
+    order, noise = (part[: checked_steps(calls)] for part in calls[0])
+    return model.train(x, order, noise)

@@ -1,0 +1,211 @@
+"""The process that one participant is measured in: `python -m benchmarks.worker MODULE`, or `--roofline`.
+
+It reads requests from stdin and answers them on stdout, one JSON object a line: {"do": MEASURE, ...} is answered by
+{"images": N, "seconds": S} and what else there is to say, or by {"error": TEXT}. It lives as long as the run, so that a
+backend stays compiled between its turns. What a framework prints goes to stderr.
+
+Making ready for a measure (a model, noise, the first call of a function, which may compile) is not timed.
+"""
+
+import gc
+import importlib
+import inspect
+import json
+import os
+import sys
+import time
+import traceback
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Final, Protocol, TextIO, cast
+
+import numpy as np
+import numpy.typing as npt
+
+from benchmarks import data, imports, machine
+from benchmarks.gate import DTYPE
+from benchmarks.plan import FIRST_EPOCH, IMPORTS, INFERENCE, PRODUCTS, TRAINING
+from benchmarks.roofline import Products
+from shared import parameters, recipe, stream
+from shared.contract import Array, Backend, FullModel, Trainable
+from shared.recipe import Epoch
+from shared.spec import Sizes
+from shared.stream import Purpose
+
+Json = dict[str, Any]
+
+SEED: Final = 0
+CHECKED_IMAGES: Final = 1024  # the first that are trained on; their objectives are compared with the oracle's
+
+_ENDLESS: Final = 2**31  # epochs: a run is over when nobody asks for another
+
+
+class Participant(Protocol):
+    """What `serve` needs."""
+
+    def open(self, request: Json) -> Json:
+        """Makes ready for every measure; tells the participant's identity, and the measures on offer."""
+        ...
+
+    def turn(self, measure: str, batch: int | None) -> Json:
+        """One turn."""
+        ...
+
+
+class BackendParticipant:
+    """A backend module."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._batch: int | None = None
+        self._ready: set[str] = set()  # inference that was called before
+
+    def open(self, request: Json) -> Json:
+        module = importlib.import_module(self._name)
+        self._backend = cast(Backend, module)
+        self._x = data.read_frozen(request["images"])  # (N, D)
+        self._rows, self._turn_seconds = min(request["rows"], len(self._x)), request["turn_seconds"]
+        self._params = parameters.initial(SEED, Sizes(input_dim=self._x.shape[1]))
+        self._model = self._load()
+        sampler = callable(getattr(self._model, "generate", None))
+        inference = [measure for measure in INFERENCE if measure != "generate" or sampler]
+        statements = imports.foreign(inspect.getsource(module), self._name)
+        return {
+            "describe": {key: str(value) for key, value in self._backend.describe().items()},
+            "packages": imports.versions(statements),
+            "framework": "; ".join(statements),
+            "offer": [*(IMPORTS if statements else IMPORTS[1:]), FIRST_EPOCH, *TRAINING, *inference],
+        }
+
+    def turn(self, measure: str, batch: int | None) -> Json:
+        if batch is None:
+            return self._infer(measure)
+        if measure == FIRST_EPOCH:
+            self._start(batch)
+        if batch != self._batch:
+            raise ValueError(f"batch: got {batch}, but the run under way is at {self._batch}")
+        return self._train() if measure == "train" else self._fit()
+
+    def _start(self, batch: int) -> None:
+        """A new model, which has not trained yet, and a run of the recipe with it."""
+        self._ready.clear()
+        self._run: Iterator[Epoch] = iter(())
+        del self._model  # the former one goes before the next is put beside it
+        gc.collect()
+        self._model, self._batch = self._load(), batch
+        self._run = recipe.fit(self._model, self._x, seed=SEED, epochs=_ENDLESS, batch_size=batch)
+        self._calls = train_calls(self._x, self._model, batch)
+
+    def _load(self) -> FullModel:
+        return self._backend.load(self._params, dtype=DTYPE, device="auto")
+
+    def _fit(self) -> Json:
+        """One epoch as a user's run makes it: order and noise from the stream, transfer, training."""
+        started = time.perf_counter()
+        epoch = next(self._run)
+        seconds = time.perf_counter() - started
+        return {
+            "images": len(self._x),
+            "seconds": seconds,
+            "first_objectives": epoch.step_objectives[: checked_steps(self._calls)].tolist(),
+        }
+
+    def _train(self) -> Json:
+        """The calls to `train` that an epoch consists of, and nothing else."""
+        started = time.perf_counter()
+        for order, noise in self._calls:
+            self._model.train(self._x, order, noise)
+        return {"images": len(self._x), "seconds": time.perf_counter() - started}
+
+    def _infer(self, measure: str) -> Json:
+        x = self._x[: self._rows]
+        z = stream.normal(SEED, Purpose.LATENT, 0, (self._rows, Sizes().latent_dim))
+        calls: dict[str, Callable[[int], object]] = {
+            "encode": lambda _: self._model.encode(x),
+            "decode": lambda _: self._model.decode(z),
+            "generate": lambda seed: self._model.generate(self._rows, seed),
+        }
+        call = calls[measure]
+        if measure not in self._ready:
+            call(0)
+            self._ready.add(measure)
+        done, seconds, started = 0, 0.0, time.perf_counter()
+        while not done or seconds < self._turn_seconds:
+            done += 1
+            call(done)
+            seconds = time.perf_counter() - started
+        return {"images": done * self._rows, "seconds": seconds}
+
+
+class RooflineParticipant:
+    """The matrix products of a training step, by NumPy."""
+
+    def open(self, request: Json) -> Json:
+        self._sizes = Sizes(*request["sizes"])
+        self._turn_seconds = request["turn_seconds"]
+        self._products: dict[int, Products] = {}
+        build: Any = np.show_config(mode="dicts")
+        blas = build.get("Build Dependencies", {}).get("blas", {})
+        return {"numpy": np.__version__, "blas": " ".join(blas[key] for key in ("name", "version") if key in blas)}
+
+    def turn(self, measure: str, batch: int | None) -> Json:
+        if measure != PRODUCTS or batch is None:
+            raise ValueError(f"measure: got {measure!r} at batch {batch}; expected {PRODUCTS!r} at some batch")
+        if batch not in self._products:
+            self._products = {batch: Products(self._sizes, batch)}
+        return {"images": batch, "seconds": self._products[batch].fastest(self._turn_seconds)}
+
+
+def train_calls(x: Array, model: Trainable, batch: int) -> list[tuple[npt.NDArray[np.int64], Array]]:
+    """Order and noise of each call to `train` that the recipe's first epoch makes: asked from the recipe itself."""
+
+    class Recorder:
+        def params(self) -> dict[str, Array]:
+            return model.params()
+
+        def train(self, x: Array, order: npt.NDArray[np.int64], noise: Array) -> Array:
+            calls.append((order, noise))
+            return np.zeros(len(order), dtype=np.float32)
+
+    calls: list[tuple[npt.NDArray[np.int64], Array]] = []
+    next(recipe.fit(cast(Trainable, Recorder()), x, seed=SEED, epochs=1, batch_size=batch))
+    return calls
+
+
+def checked_steps(calls: Sequence[tuple[npt.NDArray[np.int64], Array]]) -> int:
+    """How many steps `CHECKED_IMAGES` are, all of them in the first call."""
+    steps, batch = map(int, calls[0][0].shape)
+    return min(steps, max(1, CHECKED_IMAGES // batch))
+
+
+def serve(participant: Participant, requests: TextIO, answers: TextIO) -> None:
+    """Answers requests until there are no more."""
+    idle, worked_until = 0.0, time.process_time()
+    for line in requests:
+        idle += time.process_time() - worked_until
+        request = json.loads(line)
+        try:
+            match request["do"]:
+                case "open":
+                    answer = participant.open(request)
+                case "close":
+                    answer = {"peak_memory_bytes": machine.peak_memory(), "idle_cpu_seconds": idle}
+                case measure:
+                    answer = participant.turn(measure, request["batch"])
+        except Exception as error:  # whatever a stranger's module raises is its refusal, not the end of the run
+            traceback.print_exc()
+            first, *_ = [*str(error).strip().splitlines(), "no message"]
+            answer = {"error": f"{type(error).__name__}: {first}"}
+        print(json.dumps(answer), file=answers, flush=True)
+        worked_until = time.process_time()
+
+
+def main() -> None:
+    """The entry point."""
+    answers = os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf-8")
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # prints of a framework, also those of its C++ code
+    (name,) = sys.argv[1:]
+    serve(RooflineParticipant() if name == "--roofline" else BackendParticipant(name), sys.stdin, answers)
+
+
+if __name__ == "__main__":
+    main()
