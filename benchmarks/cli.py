@@ -95,7 +95,7 @@ def benchmark(
     else, with the same shapes, in the same rounds. Training is also shown as a
     share of the fastest of them in the same round.
     Import. Fresh processes import the module, or only the packages that its own
-    import statements name.
+    import statements name, five times each (quick: twice).
     Memory. The most that the backend's process ever had resident, in which the
     images, 4 bytes a pixel, are included.
     Data. Images are repeated up to the number wanted: the work for an image does

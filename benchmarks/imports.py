@@ -18,8 +18,10 @@ print(time.perf_counter() - started)
 
 
 def foreign(source: str, module: str) -> list[str]:
-    """A module's framework as the module itself imports it: statements at the top level of `source`, the text of `module`,
-    that name no package of Python's, of this project's or the module's own."""
+    """The framework of `module`, as its text `source` imports it.
+
+    These are the import statements at its top level, without those of Python's packages, this project's and its own.
+    """
     own = {module.partition(".")[0]} | _OURS | sys.stdlib_module_names
     return [statement for package, statement in _statements(source) if package not in own]
 

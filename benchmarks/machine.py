@@ -20,13 +20,12 @@ _THREAD_VARIABLES: Final = (
 
 
 def machine() -> dict[str, Any]:
-    """CPU, cores, memory and how busy the machine was before the run; None for what the system does not tell."""
+    """CPU, cores and memory; None for what the system does not tell."""
     return {
         "cpu": _cpu(),
         "cores": os.cpu_count(),
         "usable_cores": len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count(),
         "memory_bytes": _memory(),
-        "load_average": os.getloadavg()[0] if hasattr(os, "getloadavg") else None,
     }
 
 
@@ -39,6 +38,21 @@ def software() -> dict[str, Any]:
         "commit": _commit(),
         "thread_settings": {name: os.environ[name] for name in _THREAD_VARIABLES if name in os.environ},
     }
+
+
+class CpuMeter:
+    """Tells how much of the machine other people's work takes, from when it is made."""
+
+    def __init__(self) -> None:
+        self._before = _cpu_seconds()
+
+    def others_percent(self) -> float | None:
+        """Of all CPU time since then, what neither this process nor its ended children used. None if not on Linux."""
+        after = _cpu_seconds()
+        if self._before is None or after is None:
+            return None
+        total, busy, ours = (late - early for late, early in zip(after, self._before, strict=True))
+        return 100.0 * max(0.0, busy - ours) / total if total else None
 
 
 def peak_memory() -> int | None:
@@ -54,6 +68,17 @@ def peak_memory() -> int | None:
 
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         return peak if sys.platform == "darwin" else peak * 1024
+
+
+def _cpu_seconds() -> tuple[float, float, float] | None:
+    """CPU seconds since the machine started: all there were, those at work, those at work for this process."""
+    try:
+        fields = Path("/proc/stat").read_text(encoding="ascii").splitlines()[0].split()[1:9]
+        ticks = [int(field) / os.sysconf("SC_CLK_TCK") for field in fields]
+    except (AttributeError, OSError, ValueError):
+        return None
+    idle, waiting = ticks[3:5]
+    return sum(ticks), sum(ticks) - idle - waiting, sum(os.times()[:4])
 
 
 def _cpu() -> str | None:

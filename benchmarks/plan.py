@@ -27,8 +27,8 @@ class Turn(NamedTuple):
     batch: int | None  # None: the measure knows no batch size
 
     def __str__(self) -> str:
-        batch = "" if self.batch is None else f" at batch {self.batch}"
-        return f"round {self.round}: {self.participant}, {self.measure}{batch}"
+        what = self.measure.replace("_", " ") + ("" if self.batch is None else f" at batch {self.batch}")
+        return f"{self.participant}, {what}" + (f", round {self.round}" if self.round else "")
 
 
 @dataclass(frozen=True)

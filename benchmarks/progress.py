@@ -23,13 +23,14 @@ class Progress:
             TextColumn("{task.description}", table_column=Column(no_wrap=True, overflow="ellipsis")),
             console=self._console,
             transient=True,
+            auto_refresh=False,  # drawn between turns only, not beside what is being measured
             redirect_stdout=False,  # stdout may be a file while stderr is the terminal
             disable=not self._console.is_terminal or self._console.is_dumb_terminal,
         )
-        self._task = self._bar.add_task("", total=None)
+        self._task = self._bar.add_task("", total=None, visible=False)
 
     def turn(self, number: int, total: int, text: str) -> None:
-        self._bar.update(self._task, completed=number - 1, total=total, description=text)
+        self._bar.update(self._task, completed=number - 1, total=total, description=text, visible=True, refresh=True)
 
     def refused(self, module: str, reason: str) -> None:
         self._console.print(f"refused: {module} {reason}", soft_wrap=True, markup=False)

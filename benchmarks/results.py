@@ -39,7 +39,7 @@ def report(measured: Measured) -> Json:
         "format": FORMAT,
         "specification": spec.VERSION,
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
-        "machine": machine.machine(),
+        "machine": {**machine.machine(), "others_percent": measured.others_percent},
         "software": machine.software(),
         "data": {
             "source": images.source,

@@ -9,7 +9,7 @@ from typing import Any, Final, NamedTuple, Protocol
 
 import numpy as np
 
-from benchmarks import data, gate, imports
+from benchmarks import data, gate, imports, machine
 from benchmarks.data import Images
 from benchmarks.gate import Verdict
 from benchmarks.plan import FIRST_EPOCH, IMPORTS, ROOFLINE, Plan, Turn, schedule
@@ -22,8 +22,8 @@ from shared.spec import Sizes
 
 Json = dict[str, Any]
 
-# Greatest relative difference from the oracle that the objectives of the first timed steps may have. The gate has derived
-# tolerances; this one notices a backend that computes something else on these data. Rounding to float32 makes some 1e-6.
+# Greatest relative difference from the oracle that the objectives of the first timed steps may have. The gate has
+# derived tolerances; this one notices a backend that computes something else here. Rounding to float32 makes some 1e-6.
 AGREEMENT: Final = 1e-4
 
 
@@ -72,6 +72,7 @@ class Measured:
     entries: dict[str, Entry] = field(default_factory=dict)  # by module, in the order of their turns
     refused: dict[str, str] = field(default_factory=dict)  # reason by module
     readings: list[Reading] = field(default_factory=list)  # in the order in which they were made
+    others_percent: float | None = None  # of the machine's CPU time, used meanwhile by processes not of this run
 
     @property
     def sizes(self) -> Sizes:
@@ -87,13 +88,16 @@ def measure(modules: Sequence[str], plan: Plan, dataset: Dataset, watcher: Watch
         Interrupted: Ctrl-C.
     """
     run: _Run | None = None
-    with ExitStack() as stack:
-        try:
+    meter = machine.CpuMeter()
+    try:
+        with ExitStack() as stack:
             folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="vae-benchmark-"))
             run = _Run(plan, data.write(dataset, plan.images, Path(folder)), watcher, stack)
-            return run.all(modules)
-        except KeyboardInterrupt:
-            raise Interrupted(f"Interrupted {run.where if run else 'at the start'}.") from None
+            measured = run.all(modules)
+    except KeyboardInterrupt:
+        raise Interrupted(f"Interrupted {run.where if run else 'at the start'}.") from None
+    measured.others_percent = meter.others_percent()  # now that the workers have ended, their time is known
+    return measured
 
 
 class _Run:

@@ -12,6 +12,7 @@ import math
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import jax
@@ -212,9 +213,11 @@ class Model:
         self.sizes = sizes
         self._dtype, self._device = dtype, device
         with self._placed():
-            self._vae = VAE(sizes.input_dim, sizes.latent_dim, sizes.hidden_dim, dtype=dtype)
+            # Shapes alone: initial weights that are to be replaced need not be drawn.
+            self._vae = nnx.eval_shape(partial(VAE, sizes.input_dim, sizes.latent_dim, sizes.hidden_dim, dtype=dtype))
+            self._vae.rngs = nnx.Rngs(0)
             self._set_params(params)
-            self._optimizer = nnx.Optimizer(self._vae, adam(), wrt=nnx.Param)
+            self._optimizer = nnx.Optimizer(self._vae, _ADAM, wrt=nnx.Param)
         self._resident = ResidentImages(sizes.input_dim, self._put)
 
     def params(self) -> dict[str, Array]:
@@ -300,7 +303,9 @@ class Model:
             yield
 
 
-# Compiled once per shape and dtype, and shared by all models.
+# Compiled once per shape and dtype, and shared by all models: hence one Adam, which a compiled function knows by identity.
+
+_ADAM = adam()
 
 
 @nnx.jit

@@ -62,8 +62,8 @@ def test_two_models_share_nothing(grader: Grader, params: Tensors) -> None:
         np.testing.assert_array_equal(tensor, params[name].astype(grader.dtype), err_msg=name, strict=True)
 
 
-@pytest.mark.parametrize("rows", [1, 2, 33])
-@pytest.mark.parametrize("sizes", [Sizes(1, 1, 1), Sizes(12, 8, 3), Sizes(50, 7, 9)], ids=str)
+@pytest.mark.parametrize("rows", [1, 33])
+@pytest.mark.parametrize("sizes", [Sizes(1, 1, 1), Sizes(50, 7, 9)], ids=str)
 def test_shapes_and_dtypes_at_any_size(grader: Grader, rows: int, sizes: Sizes) -> None:
     answers = _answers(grader.load(parameters.initial(3, sizes)), *_batch(rows, sizes))
     shapes = {
