@@ -42,6 +42,15 @@ class Plan:
     rows: int = 1000  # images a call of encode, decode and generate
     turn_seconds: float = 0.25  # shortest turn of those and of the roofline: long enough for a steady rate
 
+    def __post_init__(self) -> None:
+        """Checks the plan.
+
+        Raises:
+            ValueError: an epoch has fewer images than a step.
+        """
+        if max(self.batches) > self.images:
+            raise ValueError(f"batch size: got {max(self.batches)}; expected at most an epoch's {self.images:,} images")
+
 
 QUICK: Final = Plan(batches=(spec.BATCH_SIZE,), images=20_000, repetitions=5, import_repetitions=2)
 FULL: Final = Plan(batches=(spec.BATCH_SIZE, 512, 2048), images=60_000, repetitions=9, import_repetitions=5)

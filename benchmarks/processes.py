@@ -11,7 +11,7 @@ from typing import Any, Self
 Json = dict[str, Any]
 
 
-class WorkerError(Exception):
+class WorkerError(ChildProcessError):
     """A participant failed; the message says at what, in one line."""
 
 

@@ -84,7 +84,7 @@ def measure(modules: Sequence[str], plan: Plan, dataset: Dataset, watcher: Watch
     """Runs `plan` with the backends that pass the gate. No worker outlives the call.
 
     Raises:
-        OSError: no room for the images, or no process can be started.
+        OSError: no room for the images, no process can be started, or the roofline's (`WorkerError`) died.
         Interrupted: Ctrl-C.
     """
     run: _Run | None = None
@@ -117,7 +117,7 @@ class _Run:
         measured.roofline = self._start(ROOFLINE, "--roofline")
         turns = schedule(measured.plan, {name: entry.identity["offer"] for name, entry in measured.entries.items()})
         for number, turn in enumerate(turns, start=1):
-            if turn.participant in self._workers:
+            if turn.participant in self._workers and measured.entries:
                 self._begin(number, len(turns), str(turn))
                 self._take(turn)
         for module, entry in list(measured.entries.items()):
@@ -163,6 +163,8 @@ class _Run:
             if turn.measure == FIRST_EPOCH and turn.batch is not None:
                 self._compare(name, turn.batch, answer["first_objectives"])
         except (RuntimeError, WorkerError) as error:
+            if name == ROOFLINE:
+                raise
             self._refuse(name, str(error))
         else:
             self._measured.readings.append(Reading(turn, answer.get("images"), answer["seconds"]))
