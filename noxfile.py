@@ -66,7 +66,7 @@ def conformance(session: nox.Session, backend: str) -> None:
 def demo(session: nox.Session) -> None:
     """Trains all three on real digits with one seed; prints one table and draws one picture."""
     install(session, "all")
-    session.run("python", "-m", "applications.demo", *session.posargs, env=QUIET_TENSORFLOW)
+    session.run("python", "-m", "applications.demo", *(session.posargs or ["--force"]), env=QUIET_TENSORFLOW)
 
 
 @nox.session

@@ -1,4 +1,4 @@
-"""`python -m applications.demo --out DIR`: every framework trains the same model from the same seed, shown and checked.
+"""`python -m applications.demo`: every framework trains the same model from the same seed, shown and checked.
 
 Each backend trains in processes of its own, once in float64 and once in float32, and so does the oracle; then this
 process, which imports no framework, compares what their folders say.
@@ -64,7 +64,9 @@ class Finding(NamedTuple):
 
 
 @click.command(cls=OneLineErrors)
-@click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder for the runs and the results.")
+@click.option(
+    "--out", type=click.Path(path_type=Path), default="demo", show_default=True, help="Folder for the results."
+)
 @click.option("--backends", help=f"Some of {','.join(_FRAMEWORKS)},{_REFERENCE}.  [default: all]")
 @click.option("--data", default="mnist-5k", show_default=True, help="As for vae train.")
 @click.option("--epochs", type=click.IntRange(min=1), default=5, show_default=True)
@@ -202,20 +204,8 @@ def _dream(out: Path, name: str) -> npt.NDArray[np.float32]:
     """The same draws of the prior, (n, D) probabilities, decoded by `name` in its own process with its own weights."""
     path = out / f"{name}.npy"
     weights = str(_folder(out, name, "float32"))
-    _vae(
-        "generate",
-        "--weights",
-        weights,
-        "--backend",
-        name,
-        "--n",
-        str(_DIGITS),
-        "--seed",
-        "1",
-        "--out",
-        str(path),
-        "--force",
-    )
+    _vae("generate", "--weights", weights, "--backend", name, "--n", str(_DIGITS), "--seed", "1", "--out", str(path),
+         "--force")  # fmt: skip
     dream: npt.NDArray[np.float32] = np.load(path)
     return dream
 

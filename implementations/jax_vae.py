@@ -303,7 +303,8 @@ class Model:
             yield
 
 
-# Compiled once per shape and dtype, and shared by all models: hence one Adam, which a compiled function knows by identity.
+# Compiled once per shape and dtype, and shared by all models: hence one Adam, since a compiled function knows its
+# optimizer by identity.
 
 _ADAM = adam()
 
