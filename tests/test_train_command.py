@@ -334,7 +334,7 @@ def test_a_missing_framework_is_told_with_its_cure(data: Path, tmp_path: Path, m
     result = train("--backend", "jax", "--data", data, "--out", tmp_path / "run")
     assert result.exit_code == 2
     assert result.stderr == (
-        "Error: backend: 'jax' needs jax, flax, optax, not installed; try: pip install 'vae-rosetta[jax]'\n"
+        "Error: backend: 'jax' needs jax, flax, optax: not installed; try: pip install 'vae-rosetta[jax]'\n"
     )
 
 
