@@ -20,6 +20,7 @@ from shared.vectors import Vector, operations
 
 _HEADROOM: Final = pytest.StashKey[dict[tuple[str, str], float]]()
 _BACKEND: Final = pytest.StashKey[Backend]()
+_UNTOUCHED: Final = pytest.StashKey[dict[str, FullModel]]()
 
 # What a model must have for each ability; a model without it is graded on the rest.
 ABILITIES: Final = {"train": ("gradients", "train", "state", "load_state"), "sample": ("sample", "generate")}
@@ -28,8 +29,17 @@ ABILITIES: Final = {"train": ("gradients", "train", "state", "load_state"), "sam
 class Grader:
     """The backend under test in one precision."""
 
-    def __init__(self, backend: Backend, dtype: str, device: str, headroom: dict[tuple[str, str], float]) -> None:
-        self.backend, self.dtype, self._device, self._headroom = backend, dtype, device, headroom
+    def __init__(
+        self,
+        backend: Backend,
+        dtype: str,
+        device: str = "auto",
+        headroom: dict[tuple[str, str], float] | None = None,
+        untouched: dict[str, FullModel] | None = None,
+    ) -> None:
+        self.backend, self.dtype, self._device = backend, dtype, device
+        self._headroom = {} if headroom is None else headroom
+        self._untouched = {} if untouched is None else untouched
 
     @property
     def eps(self) -> float:
@@ -39,6 +49,13 @@ class Grader:
     def load(self, params: Tensors) -> FullModel:
         """A model of the backend, holding `params`, handed over read-only: arguments must not be changed."""
         return self.backend.load(_read_only(params), dtype=self.dtype, device=self._device)
+
+    def untouched(self) -> FullModel:
+        """A model with the fixture `params`, made once for all tests that change nothing in it: some take long to load,
+        and compile for each model anew."""
+        if self.dtype not in self._untouched:
+            self._untouched[self.dtype] = self.load(_smallest())
+        return self._untouched[self.dtype]
 
     def check(self, vector: Vector) -> None:
         """Asks the backend what the vector asks, and compares.
@@ -54,7 +71,7 @@ class Grader:
 
     def require(self, ability: str) -> None:
         """Skips the calling test, saying so, where the backend does not declare an ability by having its methods."""
-        methods = {name for name in ABILITIES[ability] if not callable(getattr(self.load(_smallest()), name, None))}
+        methods = {name for name in ABILITIES[ability] if not callable(getattr(self.untouched(), name, None))}
         if methods:
             pytest.skip(f"absent ability {ability!r}: the model has no {', '.join(sorted(methods))}")
 
@@ -81,7 +98,7 @@ def pytest_configure(config: pytest.Config) -> None:
         if not callable(getattr(backend, function, None)):
             raise pytest.UsageError(f"--vae-backend: {name!r} has no function {function}(); see shared/contract.py")
     config.stash[_BACKEND] = backend
-    config.stash[_HEADROOM] = {}
+    config.stash[_HEADROOM], config.stash[_UNTOUCHED] = {}, {}
 
 
 def pytest_report_header(config: pytest.Config) -> list[str]:
@@ -106,7 +123,9 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 def grader(request: pytest.FixtureRequest) -> Grader:
     """The backend under test, in each precision in turn."""
     config = request.config
-    found = Grader(config.stash[_BACKEND], request.param, config.getoption("--vae-device"), config.stash[_HEADROOM])
+    device = config.getoption("--vae-device")
+    stash = config.stash
+    found = Grader(stash[_BACKEND], request.param, device, stash[_HEADROOM], stash[_UNTOUCHED])
     for marker in request.node.iter_markers("ability"):
         found.require(marker.args[0])
     return found

@@ -57,15 +57,15 @@ def _refuses(argument: str, call: Callable[[], Any]) -> None:
 
 
 @pytest.mark.parametrize("x", BAD_IMAGES.values(), ids=BAD_IMAGES.keys())
-def test_images(grader: Grader, params: Tensors, x: Array) -> None:
-    model = grader.load(params)
+def test_images(grader: Grader, x: Array) -> None:
+    model = grader.untouched()
     _refuses("x", lambda: model.encode(x))
     _refuses("x", lambda: model.losses(x, NOISE))
 
 
 @pytest.mark.parametrize("noise", BAD_LATENTS.values(), ids=BAD_LATENTS.keys())
-def test_noise(grader: Grader, params: Tensors, noise: Array) -> None:
-    model = grader.load(params)
+def test_noise(grader: Grader, noise: Array) -> None:
+    model = grader.untouched()
     _refuses("noise", lambda: model.losses(X, noise))
     _refuses("noise", lambda: model.reparameterize(NOISE, NOISE, noise))
     if noise.shape[1:] == (3,) and len(noise) == 3:
@@ -75,8 +75,8 @@ def test_noise(grader: Grader, params: Tensors, noise: Array) -> None:
 
 @pytest.mark.ability("train")
 @pytest.mark.parametrize("x", BAD_IMAGES.values(), ids=BAD_IMAGES.keys())
-def test_training_images_leave_the_model_alone(grader: Grader, params: Tensors, x: Array) -> None:
-    model = grader.load(params)
+def test_training_images_leave_the_model_alone(grader: Grader, x: Array) -> None:
+    model = grader.untouched()
     before = model.state()
     _refuses("x", lambda: model.train(x, ORDER, STEP_NOISE))
     _refuses("x", lambda: model.gradients(x, NOISE))
@@ -86,14 +86,14 @@ def test_training_images_leave_the_model_alone(grader: Grader, params: Tensors, 
 
 @pytest.mark.ability("train")
 @pytest.mark.parametrize("order", BAD_ORDERS.values(), ids=BAD_ORDERS.keys())
-def test_order(grader: Grader, params: Tensors, order: Array) -> None:
-    model = grader.load(params)
+def test_order(grader: Grader, order: Array) -> None:
+    model = grader.untouched()
     _refuses("order", lambda: model.train(X, order, STEP_NOISE))
 
 
 @pytest.mark.ability("train")
-def test_training_noise(grader: Grader, params: Tensors) -> None:
-    model = grader.load(params)
+def test_training_noise(grader: Grader) -> None:
+    model = grader.untouched()
     _refuses("noise", lambda: model.train(X, ORDER, STEP_NOISE[:1]))
     _refuses("noise", lambda: model.train(X, ORDER, np.full_like(STEP_NOISE, np.nan)))
 
@@ -122,8 +122,8 @@ def test_load_options(grader: Grader, params: Tensors, argument: str, value: str
 
 
 @pytest.mark.ability("train")
-def test_state(grader: Grader, params: Tensors) -> None:
-    model: FullModel = grader.load(params)
+def test_state(grader: Grader) -> None:
+    model: FullModel = grader.untouched()
     state = model.state()
     _refuses("adam.step", lambda: model.load_state({k: v for k, v in state.items() if k != "adam.step"}))
     _refuses("adam.step", lambda: model.load_state({**state, "adam.step": np.array(-1)}))
@@ -135,14 +135,14 @@ def test_state(grader: Grader, params: Tensors) -> None:
 
 @pytest.mark.ability("sample")
 @pytest.mark.parametrize("seed", [-1, 2**64, 1.5, True], ids=str)
-def test_seed(grader: Grader, params: Tensors, seed: int) -> None:
-    model = grader.load(params)
+def test_seed(grader: Grader, seed: int) -> None:
+    model = grader.untouched()
     _refuses("seed", lambda: model.sample(X, seed))
     _refuses("seed", lambda: model.generate(1, seed))
 
 
 @pytest.mark.ability("sample")
 @pytest.mark.parametrize("n", [0, -3, 2.5], ids=str)
-def test_n(grader: Grader, params: Tensors, n: int) -> None:
-    model = grader.load(params)
+def test_n(grader: Grader, n: int) -> None:
+    model = grader.untouched()
     _refuses("n", lambda: model.generate(n, 0))

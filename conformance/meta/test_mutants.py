@@ -25,7 +25,7 @@ def _passes(vector: Vector, dtype: str) -> bool:
         if vector.operation in operations.DRAWS:
             _check_draw(vector)
         else:
-            Grader(oracle, dtype, "auto", {}).check(vector)
+            Grader(oracle, dtype).check(vector)
     except AssertionError:
         return False
     return True
