@@ -24,3 +24,16 @@ def test_model_is_left_as_it_was(grader: Grader) -> None:
         np.testing.assert_array_equal(first[name], second[name], err_msg=f"{name}: gradients add up", strict=True)
     for name, tensor in model.state().items():
         np.testing.assert_array_equal(tensor, before[name], err_msg=name, strict=True)
+
+
+def test_order_of_the_batch_is_only_an_order_of_summation(grader: Grader) -> None:
+    """A batch in another order: sums of 128 terms, rounded otherwise."""
+    model = grader.untouched()
+    x = np.random.default_rng(4).random((128, 12)).astype(np.float32)
+    noise = np.random.default_rng(5).standard_normal((128, 3)).astype(np.float32)
+    shuffled = np.random.default_rng(6).permutation(128)
+    here, there = model.gradients(x, noise), model.gradients(x[shuffled], noise[shuffled])
+    for name, gradient in here.items():
+        # 128 partial sums, each rounded by half a unit of at most the largest of them.
+        room = 128 * grader.eps * max(1.0, float(np.abs(gradient).max()))
+        np.testing.assert_allclose(there[name], gradient, rtol=0.0, atol=room, err_msg=name)

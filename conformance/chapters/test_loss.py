@@ -30,3 +30,13 @@ def test_losses_are_per_sample_sums(grader: Grader) -> None:
     once, twice = model.losses(x, noise), model.losses(np.tile(x, (2, 1)), np.tile(noise, (2, 1)))
     for short, long in zip(once, twice, strict=True):
         np.testing.assert_allclose(long, np.tile(short, 2), rtol=20 * grader.eps)  # 12 + 3 rounded terms
+
+
+def test_losses_follow_their_rows(grader: Grader) -> None:
+    """Rows in another order have their losses in that order: no row's loss depends on where it stands."""
+    model = grader.untouched()
+    x = np.random.default_rng(4).random((128, 12)).astype(np.float32)
+    noise = np.random.default_rng(5).standard_normal((128, 3)).astype(np.float32)
+    shuffled = np.random.default_rng(6).permutation(128)
+    for here, there in zip(model.losses(x, noise), model.losses(x[shuffled], noise[shuffled]), strict=True):
+        np.testing.assert_allclose(there, here[shuffled], rtol=20 * grader.eps)  # 12 + 3 rounded terms

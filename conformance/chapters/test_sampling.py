@@ -67,6 +67,13 @@ def test_rows_latents_and_calls_are_independent(grader: Grader, noise: Array) ->
     assert len(np.unique(noise[:, 0])) > 0.9 * ROWS  # rows repeat, or half precision hides inside
 
 
+def test_noise_is_as_fine_as_float32(grader: Grader) -> None:
+    """One image over and over: half precision has some 20,000 numbers to draw, and must repeat itself."""
+    x = np.full((ROWS, SIZES.input_dim), 0.5, np.float32)
+    z = grader.load(parameters.initial(11, SIZES)).sample(x, seed=99)
+    assert len(np.unique(z[:, 0])) > 0.9 * ROWS
+
+
 def test_equal_seeds_draw_alike_and_others_do_not(grader: Grader) -> None:
     model = grader.load(parameters.initial(11, SIZES))
     x = np.random.default_rng(5).random((64, SIZES.input_dim)).astype(np.float32)

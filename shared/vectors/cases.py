@@ -10,9 +10,21 @@ from typing import Any, Final
 
 import numpy as np
 
-from shared import parameters, spec, stream
+from shared import spec, stream
 from shared.contract import Array
 from shared.spec import Sizes
+from shared.vectors.inputs import (
+    batch,
+    extreme_scales,
+    fixed_logits,
+    fixed_logvars,
+    noise,
+    noise_to_logit,
+    pictures,
+    precision_probe,
+    weights,
+    zeros,
+)
 
 TINY: Final = Sizes(12, 8, 3)
 SQUARE: Final = Sizes(5, 5, 5)
@@ -67,7 +79,7 @@ def _forward() -> list[Case]:
             "Every tensor of a 12-8-3 forward pass",
             ("arch.encoder", "arch.reparameterize", "arch.decoder"),
             ("std-for-logvar", "reused-noise"),
-            {**_weights(TINY), **_batch(TINY, 5)},
+            {**weights(TINY), **batch(TINY, 5)},
         ),
         Case(
             "forward/square-layers",
@@ -75,7 +87,7 @@ def _forward() -> list[Case]:
             "A 5-5-5 network, where a transposed weight has the right shape",
             ("arch.encoder", "arch.decoder", "names"),
             ("transposed-weights",),
-            {**_weights(SQUARE), **_batch(SQUARE, 4)},
+            {**weights(SQUARE), **batch(SQUARE, 4)},
         ),
         Case(
             "forward/full",
@@ -83,7 +95,7 @@ def _forward() -> list[Case]:
             "784-400-20 on pictures, weights from the stream",
             ("arch.encoder", "arch.reparameterize", "arch.decoder", "precision"),
             ("coarse-products",),
-            {"pixels": _pictures(8), "noise": _noise(8, FULL, 1)},
+            {"pixels": pictures(8), "noise": noise(8, FULL, 1)},
             {"weights_seed": 0, "sizes": list(FULL)},
         ),
         Case(
@@ -92,7 +104,23 @@ def _forward() -> list[Case]:
             "mu 0, logvar 2 ln 3, noise 1 give z = 3",
             ("arch.reparameterize",),
             ("std-for-logvar",),
-            {**_weights(TINY), **{name: value.astype(np.float32) for name, value in scale.items()}},
+            {**weights(TINY), **{name: value.astype(np.float32) for name, value in scale.items()}},
+        ),
+        Case(
+            "forward/extreme-logvar",
+            "reparameterize",
+            "logvar from -110 to 178: z overflows where exp(logvar / 2) does",
+            ("arch.reparameterize",),
+            ("logvar-clamped",),
+            {**weights(Sizes(1, 1, 7), zero=spec.PARAMETER_NAMES), **extreme_scales()},
+        ),
+        Case(
+            "forward/precision-probe",
+            "forward",
+            "1024 products of 1 and 1.0001: 1024.1, or 1024 where factors lose their tail",
+            ("precision", "arch.encoder", "arch.decoder"),
+            ("coarse-products",),
+            precision_probe(),
         ),
     ]
 
@@ -108,7 +136,7 @@ def _losses() -> list[Case]:
             "Reconstruction and KL of a 12-8-3 network",
             ("loss.bce.logits", "loss.kl"),
             ("wrong-reduction", "inert-kl", "kl-sign"),
-            {**_weights(TINY), **_batch(TINY, 5)},
+            {**weights(TINY), **batch(TINY, 5)},
         ),
         Case(
             "loss/full",
@@ -116,7 +144,7 @@ def _losses() -> list[Case]:
             "784-400-20 on pictures: sums of 784 pixels and 20 latents",
             ("loss.bce.logits", "loss.kl", "precision"),
             ("wrong-reduction", "coarse-products"),
-            {"pixels": _pictures(8), "noise": _noise(8, FULL, 1)},
+            {"pixels": pictures(8), "noise": noise(8, FULL, 1)},
             {"weights_seed": 0, "sizes": list(FULL)},
         ),
         Case(
@@ -125,7 +153,7 @@ def _losses() -> list[Case]:
             "One pixel, logits to +-10000, targets 0, 1 and 0.3, a row each",
             ("loss.bce.logits",),
             ("clamped-log", "log-of-sigmoid"),
-            {**_noise_to_logit(), "x": targets[:, None].copy(), "noise": logits[:, None].copy()},
+            {**noise_to_logit(), "x": targets[:, None].copy(), "noise": logits[:, None].copy()},
         ),
         Case(
             "loss/standard-normal-posterior",
@@ -133,7 +161,7 @@ def _losses() -> list[Case]:
             "All weights zero: KL is exactly 0, reconstruction is D ln 2",
             ("loss.bce.logits", "loss.kl"),
             ("kl-sign",),
-            {**_weights(TINY, zero=spec.PARAMETER_NAMES), **_batch(TINY, 3)},
+            {**weights(TINY, zero=spec.PARAMETER_NAMES), **batch(TINY, 3)},
         ),
         Case(
             "loss/soft-targets",
@@ -141,7 +169,7 @@ def _losses() -> list[Case]:
             "Grey pixels .9 .2 .6 under logits 2 -1 .5: 1.514 nats, not 1.177",
             ("loss.bce.logits",),
             ("swapped-arguments",),
-            {**_fixed_logits(soft_logits), "x": np.array([[0.9, 0.2, 0.6]], np.float32), "noise": _zeros(1, 1)},
+            {**fixed_logits(soft_logits), "x": np.array([[0.9, 0.2, 0.6]], np.float32), "noise": zeros(1, 1)},
         ),
         Case(
             "loss/extreme-logvar",
@@ -149,17 +177,17 @@ def _losses() -> list[Case]:
             "logvar from -110 to 90, a row each: infinite only where float32 is",
             ("loss.kl",),
             ("logvar-clamped", "wrong-reduction"),
-            {**_fixed_logvars(extreme), "x": np.eye(len(extreme), dtype=np.float32), "noise": _zeros(7, 7)},
+            {**fixed_logvars(extreme), "x": np.eye(len(extreme), dtype=np.float32), "noise": zeros(7, 7)},
         ),
     ]
 
 
 def _gradients() -> list[Case]:
     logits, targets = (grid.ravel() for grid in np.meshgrid(SATURATED[SATURATED != 0], TARGETS))
-    wired = _weights(TINY, zero=("decoder.fc3.weight", "encoder.fc2_mu.weight", "encoder.fc2_logvar.weight"))
+    wired = weights(TINY, zero=("decoder.fc3.weight", "encoder.fc2_mu.weight", "encoder.fc2_logvar.weight"))
     wired["param.encoder.fc2_mu.bias"] = np.array([1.5, -2.0, 0.25], dtype=np.float32)
     wired["param.encoder.fc2_logvar.bias"] = np.full(3, 0.7, dtype=np.float32)
-    black = {"x": _zeros(2, TINY.input_dim), "noise": _zeros(2, TINY.latent_dim)}
+    black = {"x": zeros(2, TINY.input_dim), "noise": zeros(2, TINY.latent_dim)}
     pixel_targets = np.array([[0.0, 1.0, 0.3, 0.5, 0.75]], dtype=np.float32)
     return [
         Case(
@@ -168,7 +196,7 @@ def _gradients() -> list[Case]:
             "Every gradient of a 12-8-3 network",
             ("loss.objective", "arch.relu"),
             ("inert-kl", "std-for-logvar", "wrong-reduction"),
-            {**_weights(TINY), **_batch(TINY, 5)},
+            {**weights(TINY), **batch(TINY, 5)},
         ),
         Case(
             "gradients/square-layers",
@@ -176,7 +204,7 @@ def _gradients() -> list[Case]:
             "A 5-5-5 network, where a transposed gradient has the right shape",
             ("loss.objective", "names"),
             ("transposed-weights",),
-            {**_weights(SQUARE), **_batch(SQUARE, 4)},
+            {**weights(SQUARE), **batch(SQUARE, 4)},
         ),
         Case(
             "gradients/full",
@@ -184,7 +212,7 @@ def _gradients() -> list[Case]:
             "784-400-20 on pictures: row sums, column sums and elements",
             ("loss.objective", "precision"),
             ("coarse-products", "wrong-reduction"),
-            {"pixels": _pictures(8), "noise": _noise(8, FULL, 1)},
+            {"pixels": pictures(8), "noise": noise(8, FULL, 1)},
             {"weights_seed": 0, "sizes": list(FULL), "summarise": True},
         ),
         Case(
@@ -193,7 +221,7 @@ def _gradients() -> list[Case]:
             "Logits to +-10000, a pixel each: sigmoid minus target",
             ("loss.bce.logits",),
             ("clamped-log", "log-of-sigmoid"),
-            {**_fixed_logits(logits), "x": targets[None, :].copy(), "noise": _zeros(1, 1)},
+            {**fixed_logits(logits), "x": targets[None, :].copy(), "noise": zeros(1, 1)},
         ),
         Case(
             "gradients/logit-zero",
@@ -201,7 +229,7 @@ def _gradients() -> list[Case]:
             "Logits of exactly 0: the gradient is 1/2 - x",
             ("loss.bce.logits",),
             ("kink-at-zero",),
-            {**_fixed_logits(np.zeros(5, np.float32)), "x": pixel_targets, "noise": _zeros(1, 1)},
+            {**fixed_logits(np.zeros(5, np.float32)), "x": pixel_targets, "noise": zeros(1, 1)},
         ),
         Case(
             "gradients/relu-at-zero",
@@ -209,7 +237,7 @@ def _gradients() -> list[Case]:
             "A black image and zero biases: nothing reaches the layers below relu",
             ("arch.relu",),
             ("relu-at-zero",),
-            {**_weights(TINY, zero=tuple(n for n in spec.PARAMETER_NAMES if n.endswith("bias"))), **black},
+            {**weights(TINY, zero=tuple(n for n in spec.PARAMETER_NAMES if n.endswith("bias"))), **black},
         ),
         Case(
             "gradients/kl-wired",
@@ -217,7 +245,7 @@ def _gradients() -> list[Case]:
             "Decoder cut off: d mu is mu, d logvar is (e^0.7 - 1) / 2, summed over images",
             ("loss.kl", "loss.objective"),
             ("inert-kl", "kl-sign", "std-for-logvar"),
-            {**wired, **_batch(TINY, 2)},
+            {**wired, **batch(TINY, 2)},
         ),
     ]
 
@@ -225,11 +253,11 @@ def _gradients() -> list[Case]:
 def _training() -> list[Case]:
     tiny_gradients = np.log(np.array([1e-3, 1e-4, 1e-5, 1e-6, 1e-7, 3e-8, 1e-8, 3e-9, 1e-9, 1e-12])).astype(np.float32)
     logits = np.concatenate([tiny_gradients, np.zeros(2, np.float32)])  # the last two pixels flip their gradient's sign
-    flipping = _zeros(2, len(logits))
+    flipping = zeros(2, len(logits))
     flipping[1, -2:] = 1.0
     order = np.array([0, 1, 0, 0, 1] * 4, dtype=np.int64)[:, None]  # (20, 1)
     last = np.array([[0.0], [0.0], [0.0], [0.0], [1.0]], dtype=np.float32)
-    tiny, full_order = _batch(TINY, 12), stream.permutation(0, stream.Purpose.VECTORS, 7, 80).reshape(20, 4) % 40
+    tiny, full_order = batch(TINY, 12), stream.permutation(0, stream.Purpose.VECTORS, 7, 80).reshape(20, 4) % 40
     return [
         Case(
             "training/tiny",
@@ -238,10 +266,10 @@ def _training() -> list[Case]:
             ("adam", "loss.objective", "state"),
             ("bias-correction", "post-update-objective", "reused-noise"),
             {
-                **_weights(TINY),
+                **weights(TINY),
                 "x": tiny["x"],
                 "order.0": (np.arange(40, dtype=np.int64) * 7 % 12).reshape(10, 4),
-                "noise.0": _noise(40, TINY, 3).reshape(10, 4, 3),
+                "noise.0": noise(40, TINY, 3).reshape(10, 4, 3),
             },
         ),
         Case(
@@ -250,7 +278,7 @@ def _training() -> list[Case]:
             "Twenty steps under gradients of 1e-3 to 1e-12 and exactly 0",
             ("adam",),
             ("epsilon-hat", "gradient-underflow", "bias-correction"),
-            {**_fixed_logits(logits), "x": flipping, "order.0": order, "noise.0": _zeros(20, 1, 1)},
+            {**fixed_logits(logits), "x": flipping, "order.0": order, "noise.0": zeros(20, 1, 1)},
         ),
         Case(
             "training/short-last-batch",
@@ -259,12 +287,12 @@ def _training() -> list[Case]:
             ("loss.reported", "recipe"),
             ("short-last-batch",),
             {
-                **_fixed_logits(np.array([10.0], np.float32)),
+                **fixed_logits(np.array([10.0], np.float32)),
                 "x": last,
                 "order.0": np.array([[0, 1], [2, 3]]),
-                "noise.0": _zeros(2, 2, 1),
+                "noise.0": zeros(2, 2, 1),
                 "order.1": np.array([[4]]),
-                "noise.1": _zeros(1, 1, 1),
+                "noise.1": zeros(1, 1, 1),
             },
         ),
         Case(
@@ -274,9 +302,9 @@ def _training() -> list[Case]:
             ("adam", "precision"),
             ("bias-correction", "coarse-products", "epsilon-hat"),
             {
-                "pixels": _pictures(40),
+                "pixels": pictures(40),
                 "order.0": full_order,
-                "noise.0": _noise(80, FULL, KINK_FREE_NOISE).reshape(20, 4, 20),
+                "noise.0": noise(80, FULL, KINK_FREE_NOISE).reshape(20, 4, 20),
             },
             {"weights_seed": 1, "sizes": list(FULL), "summarise": True},
         ),
@@ -286,8 +314,17 @@ def _training() -> list[Case]:
             "Three epochs of the recipe: weights, order and noise from the stream",
             ("recipe", "stream", "init", "adam"),
             ("reused-noise", "wrong-initial-weights"),
-            {"pixels": _pictures(128)},
+            {"pixels": pictures(128)},
             {"weights_seed": 0, "sizes": list(FULL), "seed": KINK_FREE_SEED, "epochs": 3, "batch_size": 32},
+        ),
+        Case(
+            "training/tiny-recipe",
+            "fit",
+            "Three epochs of the recipe on ten small pictures in batches of 4, 4 and 2",
+            ("recipe", "stream", "init", "adam"),
+            ("short-last-batch", "reused-noise", "wrong-initial-weights"),
+            {"x": batch(TINY, 10)["x"]},
+            {"weights_seed": 3, "sizes": list(TINY), "seed": 2**40 + 5, "epochs": 3, "batch_size": 4},
         ),
         Case(
             "training/mnist-5k",
@@ -337,57 +374,3 @@ def _stream() -> list[Case]:
             {"weights_seed": 5, "sizes": list(TINY)},
         )
     ]
-
-
-def _weights(sizes: Sizes, zero: tuple[str, ...] = ()) -> dict[str, Array]:
-    """Stored parameters, twice the initial ones, so that nothing hides in the linear range; `zero` names zeros."""
-    drawn = parameters.initial(42, sizes)
-    return {f"param.{name}": value * np.float32(0 if name in zero else 2) for name, value in drawn.items()}
-
-
-def _fixed_logits(logits: Array) -> dict[str, Array]:
-    """A network of D pixels, one hidden unit and one latent whose logits are the last bias, whatever goes in."""
-    weights = _weights(Sizes(len(logits), 1, 1), zero=spec.PARAMETER_NAMES)
-    return {**weights, "param.decoder.fc4.bias": logits.astype(np.float32)}
-
-
-def _noise_to_logit() -> dict[str, Array]:
-    """A network of one pixel whose logit is its noise, exactly: mu = logvar = 0, and relu(z) - relu(-z) = z."""
-    weights = _weights(Sizes(1, 2, 1), zero=spec.PARAMETER_NAMES)
-    weights["param.decoder.fc3.weight"] = np.array([[1.0], [-1.0]], dtype=np.float32)
-    weights["param.decoder.fc4.weight"] = np.array([[1.0, -1.0]], dtype=np.float32)
-    return weights
-
-
-def _fixed_logvars(logvars: Array) -> dict[str, Array]:
-    """A network whose i-th one-hot image has logvar_i at latent i and 0 elsewhere; the decoder ignores z."""
-    n = len(logvars)
-    weights = _weights(Sizes(n, n, n), zero=spec.PARAMETER_NAMES)
-    weights["param.encoder.fc1.weight"] = np.eye(n, dtype=np.float32)
-    weights["param.encoder.fc2_logvar.weight"] = np.diag(logvars).astype(np.float32)
-    return weights
-
-
-def _batch(sizes: Sizes, rows: int) -> dict[str, Array]:
-    drawn = stream.uniform(0, stream.Purpose.VECTORS, 2, rows * sizes.input_dim)
-    return {"x": drawn.astype(np.float32).reshape(rows, -1), "noise": _noise(rows, sizes, 1)}
-
-
-def _noise(rows: int, sizes: Sizes, index: int) -> Array:
-    return stream.normal(0, stream.Purpose.VECTORS, index, (rows, sizes.latent_dim))
-
-
-def _zeros(*shape: int) -> Array:
-    return np.zeros(shape, dtype=np.float32)
-
-
-def _pictures(count: int) -> Array:
-    """Pictures of three soft strokes on black, 28 x 28 in 8 bits, (count, 784): like digits, mostly exact zeros."""
-    across, down = np.meshgrid(np.arange(28), np.arange(28))
-    ends = 6 + 16 * stream.uniform(0, stream.Purpose.VECTORS, 5, count * 12).reshape(count, 3, 4, 1, 1)
-    x0, y0, x1, y1 = (ends[:, :, i] for i in range(4))  # (count, 3, 1, 1)
-    length = (x1 - x0) ** 2 + (y1 - y0) ** 2
-    along = np.clip(((across - x0) * (x1 - x0) + (down - y0) * (y1 - y0)) / length, 0, 1)  # (count, 3, 28, 28)
-    distance = np.hypot(across - x0 - along * (x1 - x0), down - y0 - along * (y1 - y0)).min(axis=1)
-    pixels: Array = np.round(255 * np.clip(2.0 - distance, 0, 1)).astype(np.uint8)
-    return pixels.reshape(count, 784)

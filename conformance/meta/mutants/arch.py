@@ -1,0 +1,269 @@
+"""Wrong networks: layout of weights, heads, latents and pixels, activations, what happens to the input."""
+
+from typing import Any, Final
+
+import numpy as np
+
+from conformance.meta.mutants.base import Mutant, Patch, both, on, on_method
+from shared.contract import Array
+from shared.oracle import Arithmetic, Params, Real
+
+_ENCODER, _DECODER, _RELU = "arch.encoder", "arch.decoder", "arch.relu"
+
+
+def _layer(wrong: Any) -> Patch:
+    """`wrong(layer, weight, bias)` returns the weight and bias that are used instead."""
+
+    def linear(true: Any, params: Params, layer: str, x: Real, ar: Arithmetic) -> Real:
+        weight, bias = wrong(layer, params[f"{layer}.weight"], params[f"{layer}.bias"])
+        result: Real = true({**params, f"{layer}.weight": weight, f"{layer}.bias": bias}, layer, x, ar)
+        return result
+
+    return on("linear", linear)
+
+
+def _transposed_where_square(*layers: str) -> Patch:
+    def wrong(layer: str, weight: Real, bias: Real) -> tuple[Real, Real]:
+        turn = weight.shape[0] == weight.shape[1] and layer in layers
+        return (weight.T if turn else weight), bias
+
+    return _layer(wrong)
+
+
+def _without_bias(name: str) -> Patch:
+    return _layer(lambda layer, weight, bias: (weight, np.zeros_like(bias) if layer == name else bias))
+
+
+def _encoded(wrong: Any) -> Patch:
+    """`wrong(hidden, mu, logvar)` returns what the encoder does."""
+    return on("encode", lambda true, *arguments: wrong(*true(*arguments)))
+
+
+def _latents_reversed() -> Patch:
+    """Latent j is latent L - 1 - j throughout: losses would be the same, had the noise come along."""
+    return both(
+        _encoded(lambda hidden, mu, logvar: (hidden, mu[:, ::-1], logvar[:, ::-1])),
+        on("decode", lambda true, params, z, ar: true(params, z[:, ::-1], ar)),
+    )
+
+
+def _pixels_column_by_column() -> Patch:
+    """A 12-pixel picture of 3 x 4 is flattened down its columns, on the way in and out."""
+
+    def order(pixels: int) -> Any:
+        rows = next(n for n in (3, 28, 5, 1) if pixels % n == 0)
+        return np.arange(pixels).reshape(rows, -1).T.ravel()
+
+    def decode(true: Any, params: Params, z: Real, ar: Arithmetic) -> tuple[Real, Real]:
+        hidden3, logits = true(params, z, ar)
+        turned = np.empty_like(logits)
+        turned[:, order(logits.shape[1])] = logits
+        return hidden3, turned
+
+    return both(
+        on("encode", lambda true, params, x, ar: true(params, x[:, order(x.shape[1])], ar)), on("decode", decode)
+    )
+
+
+def _relu_in(layer: str, activation: Any) -> Patch:
+    """Another activation than relu after `layer`."""
+
+    def encode(true: Any, params: Params, x: Real, ar: Arithmetic) -> Any:
+        hidden = activation(x @ params["encoder.fc1.weight"].T + params["encoder.fc1.bias"])
+        heads = (f"encoder.{head}" for head in ("fc2_mu", "fc2_logvar"))
+        return hidden, *(hidden @ params[f"{head}.weight"].T + params[f"{head}.bias"] for head in heads)
+
+    def decode(true: Any, params: Params, z: Real, ar: Arithmetic) -> Any:
+        hidden3 = activation(z @ params["decoder.fc3.weight"].T + params["decoder.fc3.bias"])
+        return hidden3, hidden3 @ params["decoder.fc4.weight"].T + params["decoder.fc4.bias"]
+
+    return on("encode", encode) if layer == "encoder.fc1" else on("decode", decode)
+
+
+def _batch_normalised(hidden: Real, mu: Real, logvar: Real) -> tuple[Real, Real, Real]:
+    return hidden, mu - mu.mean(axis=0), logvar
+
+
+def _dropout(true: Any, model: Any, x: Array) -> tuple[Array, Array]:
+    mu, logvar = true(model, x)
+    return mu * 2 * (np.random.default_rng().random(mu.shape) > 0.5), logvar
+
+
+MUTANTS: Final = (
+    Mutant(
+        "square-weights-transposed",
+        "square weights taken as (in, out)",
+        "huggingface/transformers#4514",
+        "P18",
+        "names",
+        "transposed-weights",
+        ("forward/square-layers",),
+        _transposed_where_square("encoder.fc1", "encoder.fc2_mu", "encoder.fc2_logvar", "decoder.fc3", "decoder.fc4"),
+    ),
+    Mutant(
+        "one-square-weight-transposed",
+        "the one square weight of the decoder taken as (in, out)",
+        "gzuidhof/nn-transfer#8",
+        "P18",
+        _DECODER,
+        "transposed-weights",
+        ("forward/square-layers",),
+        _transposed_where_square("decoder.fc3"),
+    ),
+    Mutant(
+        "heads-swapped",
+        "a fused head is split as logvar | mu",
+        "gzuidhof/nn-transfer#8",
+        "P18",
+        _ENCODER,
+        "transposed-weights",
+        ("forward/square-layers", "forward/tiny"),
+        _encoded(lambda hidden, mu, logvar: (hidden, logvar, mu)),
+    ),
+    Mutant(
+        "latents-permuted",
+        "latents in another order, in encoder and decoder alike",
+        "gzuidhof/nn-transfer#16",
+        "P18",
+        _ENCODER,
+        "transposed-weights",
+        ("forward/square-layers", "forward/tiny"),
+        _latents_reversed(),
+    ),
+    Mutant(
+        "pixels-by-column",
+        "pictures flattened column by column",
+        "gzuidhof/nn-transfer#17",
+        "P19",
+        _ENCODER,
+        None,
+        ("forward/tiny", "gradients/tiny"),
+        _pixels_column_by_column(),
+    ),
+    Mutant(
+        "bias-lost-in-decoder",
+        "last layer without its bias",
+        "gzuidhof/nn-transfer#16",
+        "P18",
+        _DECODER,
+        None,
+        ("forward/tiny", "forward/full"),
+        _without_bias("decoder.fc4"),
+    ),
+    Mutant(
+        "bias-lost-in-logvar",
+        "log-variance head without its bias",
+        "gzuidhof/nn-transfer#16",
+        "P18",
+        _ENCODER,
+        None,
+        ("forward/tiny", "forward/full"),
+        _without_bias("encoder.fc2_logvar"),
+    ),
+    Mutant(
+        "relu-slope-one-at-zero",
+        "relu'(0) = 1",
+        "pytorch/pytorch#1792",
+        "P21",
+        _RELU,
+        "relu-at-zero",
+        ("gradients/relu-at-zero",),
+        on("relu_slope", lambda true, hidden: hidden >= 0.0),
+    ),
+    Mutant(
+        "relu-slope-half-at-zero",
+        "relu'(0) = 1/2",
+        "measured: jnp.maximum",
+        "P21",
+        _RELU,
+        "relu-at-zero",
+        ("gradients/relu-at-zero",),
+        on("relu_slope", lambda true, hidden: (hidden > 0.0) + 0.5 * (hidden == 0.0)),
+    ),
+    Mutant(
+        "leaky-relu",
+        "leaky relu, slope 0.01, in the encoder",
+        "none found",
+        "P21",
+        _ENCODER,
+        None,
+        ("forward/tiny", "forward/full"),
+        _relu_in("encoder.fc1", lambda a: np.where(a > 0, a, 0.01 * a)),
+    ),
+    Mutant(
+        "decoder-without-relu",
+        "no activation in the decoder",
+        "none found",
+        "P21",
+        _DECODER,
+        None,
+        ("forward/tiny", "forward/full"),
+        _relu_in("decoder.fc3", lambda a: a),
+    ),
+    Mutant(
+        "batch-centred",
+        "mu centred over the batch, as batch normalisation does",
+        "pytorch/examples#289",
+        "P20",
+        _ENCODER,
+        None,
+        ("forward/tiny", "forward::test_rows_do_not_see_each_other"),
+        _encoded(_batch_normalised),
+    ),
+    Mutant(
+        "probabilities-for-logits",
+        "decode returns probabilities",
+        "keras-team/keras#9664",
+        "P01",
+        _DECODER,
+        None,
+        ("forward/tiny", "forward/full"),
+        on_method("decode", lambda true, model, z: 1.0 / (1.0 + np.exp(-true(model, z)))),
+    ),
+    Mutant(
+        "logits-clipped",
+        "logits clipped to [-50, 50]",
+        "none found",
+        "P02",
+        _DECODER,
+        "clamped-log",
+        ("loss/saturated-logits", "gradients/saturated-logits"),
+        on(
+            "decode",
+            lambda true, params, z, ar: (
+                found := true(params, z, ar),
+                (found[0], np.clip(found[1], -50.0, 50.0)),
+            )[1],
+        ),
+    ),
+    Mutant(
+        "dropout-left-on",
+        "dropout left on: half of the latent means dropped at random",
+        "huggingface/transformers#2627",
+        "P12",
+        _ENCODER,
+        None,
+        ("forward/full",),
+        on_method("encode", _dropout),
+    ),
+    Mutant(
+        "pixels-standardised",
+        "pixels shifted by MNIST's mean 0.1307 and scaled inside the model",
+        "none found",
+        "P30",
+        _ENCODER,
+        None,
+        ("forward/tiny", "forward/full"),
+        on("encode", lambda true, params, x, ar: true(params, (x - 0.1307) / 0.3081, ar)),
+    ),
+    Mutant(
+        "pixels-binarised",
+        "pixels above 0 taken as 1 inside the model",
+        "pytorch/examples#460",
+        "P30",
+        _ENCODER,
+        None,
+        ("forward/tiny", "forward/full"),
+        on("encode", lambda true, params, x, ar: true(params, (x > 0).astype(x.dtype), ar)),
+    ),
+)

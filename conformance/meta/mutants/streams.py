@@ -1,0 +1,289 @@
+"""Wrong random numbers: the stream itself, initial weights, the recipe's order and noise."""
+
+from typing import Any, Final
+
+import numpy as np
+
+from conformance.meta.mutants.base import Mutant, Patch, on_shared
+from shared import parameters, recipe, stream
+from shared.contract import Array
+from shared.spec import Sizes
+
+_RECIPE = ("training/tiny-recipe", "training/whole-run")
+
+
+def _initial(wrong: Any) -> Patch:
+    """`wrong(name, value, params)` returns the initial value of a tensor instead."""
+
+    def initial(true: Any, seed: int, sizes: Sizes = Sizes()) -> dict[str, Array]:
+        params = true(seed, sizes)
+        return {name: np.asarray(wrong(name, value, params)).astype(np.float32) for name, value in params.items()}
+
+    return on_shared(parameters, "initial", initial)
+
+
+def _glorot(name: str, value: Array, params: Any) -> Array:
+    return value * np.sqrt(6.0 * value.shape[1] / sum(value.shape)) if value.ndim == 2 else 0.0 * value
+
+
+def _lecun_normal(name: str, value: Array, params: Any) -> Array:
+    if value.ndim == 1:
+        return np.zeros_like(value)
+    normal = np.random.default_rng(len(name)).standard_normal(value.shape)
+    return np.clip(normal, -2.0, 2.0) / np.sqrt(value.shape[1])
+
+
+def _fan_out(name: str, value: Array, params: Any) -> Array:
+    weight = params[name.replace(".bias", ".weight")]
+    result: Array = value * np.sqrt(weight.shape[1] / weight.shape[0])
+    return result
+
+
+def _index_ignored(true: Any, seed: int, purpose: Any, index: int, count: int, **options: Any) -> Any:
+    return true(seed, purpose, 0, count, **options)
+
+
+def _words(wrong: Any) -> Patch:
+    """Both readers of the raw words see `wrong(words, seed, purpose, index, count, start)`."""
+
+    def chunks(true: Any, seed: int, purpose: Any, index: int, count: int, start: int) -> Any:
+        return wrong(true, seed, purpose, index, count, start)
+
+    return on_shared(stream, "_word_chunks", chunks)
+
+
+def _pairs_swapped(true: Any, seed: int, purpose: Any, index: int, shape: tuple[int, ...]) -> Array:
+    count = int(np.prod(shape))
+    flat = true(seed, purpose, index, (count + count % 2,))
+    swapped: Array = flat.reshape(-1, 2)[:, ::-1].ravel()[:count].reshape(shape)
+    return swapped
+
+
+def _normal_in_float32(true: Any, seed: int, purpose: Any, index: int, shape: tuple[int, ...]) -> Array:
+    count = int(np.prod(shape))
+    unit = stream.uniform(seed, purpose, index, count + count % 2).astype(np.float32)
+    radius = np.sqrt(np.float32(-2) * np.log(np.maximum(np.float32(1) - unit[0::2], np.float32(1e-7))))
+    angle = np.float32(2 * np.pi) * unit[1::2]
+    pairs = np.stack([radius * np.cos(angle), radius * np.sin(angle)], axis=1)
+    result: Array = pairs.ravel()[:count].reshape(shape)
+    return result
+
+
+def _with_replacement(true: Any, seed: int, epoch: int, count: int) -> Array:
+    drawn: Array = np.sort(true(seed, epoch, count)) * 0 + true(seed, epoch, count) // 2 * 2
+    return drawn
+
+
+MUTANTS: Final = (
+    Mutant(
+        "glorot-weights",
+        "Glorot weights and zero biases: Keras' default",
+        "google/flax#3125",
+        "P15",
+        "init",
+        "wrong-initial-weights",
+        ("stream/initial-weights", "training/whole-run"),
+        _initial(_glorot),
+    ),
+    Mutant(
+        "lecun-weights",
+        "truncated LeCun normal weights and zero biases: Flax' default",
+        "jax-ml/jax#4862",
+        "P15",
+        "init",
+        "wrong-initial-weights",
+        ("stream/initial-weights", "training/whole-run"),
+        _initial(_lecun_normal),
+    ),
+    Mutant(
+        "zero-biases",
+        "initial biases are zero",
+        "pytorch/pytorch#57109",
+        "P15",
+        "init",
+        "wrong-initial-weights",
+        ("stream/initial-weights", "training/whole-run"),
+        _initial(lambda name, value, params: value if value.ndim == 2 else 0.0 * value),
+    ),
+    Mutant(
+        "gain-1.01",
+        "initial weights 1 % too wide",
+        "pytorch/pytorch#15314",
+        "P15",
+        "init",
+        "wrong-initial-weights",
+        ("stream/initial-weights", "training/whole-run"),
+        _initial(lambda name, value, params: 1.01 * value if value.ndim == 2 else value),
+    ),
+    Mutant(
+        "bound-by-fan-out",
+        "bound 1/sqrt(fan_out)",
+        "google/flax#215",
+        "P15",
+        "init",
+        "wrong-initial-weights",
+        ("stream/initial-weights", "training/whole-run"),
+        _initial(_fan_out),
+    ),
+    Mutant(
+        "weights-of-equal-shape-alike",
+        "all tensors are drawn from the stream of the first one",
+        "none found",
+        "P27",
+        "init",
+        "wrong-initial-weights",
+        ("stream/initial-weights", "training/whole-run"),
+        on_shared(stream, "uniform", _index_ignored),
+    ),
+    Mutant(
+        "seed-32-bits",
+        "seeds of the stream truncated to 32 bits",
+        "numpy/numpy#4676",
+        "P27",
+        "stream",
+        None,
+        ("stream/words-far", "stream/normal"),
+        _words(lambda true, seed, *rest: true(seed & 0xFFFF_FFFF, *rest)),
+    ),
+    Mutant(
+        "index-32-bits",
+        "index of the stream truncated to 32 bits",
+        "none found",
+        "P27",
+        "stream",
+        None,
+        ("stream/words-far", "stream/normal"),
+        _words(lambda true, seed, purpose, index, *rest: true(seed, purpose, index & 0xFFFF_FFFF, *rest)),
+    ),
+    Mutant(
+        "first-block-skipped",
+        "the stream begins one block late",
+        "none found",
+        "P27",
+        "stream",
+        None,
+        ("stream/words", "stream/uniform", "stream/permutation"),
+        _words(lambda true, seed, purpose, index, count, start: true(seed, purpose, index, count, start + 4)),
+    ),
+    Mutant(
+        "uniform-32-bits",
+        "uniforms from the top 32 bits of a word",
+        "none found",
+        "P27",
+        "stream",
+        None,
+        ("stream/uniform",),
+        on_shared(stream, "_unit", lambda true, raw: (raw >> np.uint64(32)).astype(np.float64) * 2.0**-32),
+    ),
+    Mutant(
+        "sine-before-cosine",
+        "normals in pairs of sine and cosine",
+        "none found",
+        "P27",
+        "stream",
+        "reused-noise",
+        ("stream/normal", *_RECIPE),
+        on_shared(stream, "normal", _pairs_swapped),
+    ),
+    Mutant(
+        "normal-in-float32",
+        "Box-Muller in float32",
+        "none found",
+        "P27",
+        "stream",
+        None,
+        ("stream/normal",),
+        on_shared(stream, "normal", _normal_in_float32),
+    ),
+    Mutant(
+        "permutation-descending",
+        "words sorted in descending order",
+        "none found",
+        "P27",
+        "stream",
+        "reused-noise",
+        ("stream/permutation", *_RECIPE),
+        on_shared(stream, "permutation", lambda true, *arguments: true(*arguments)[::-1]),
+    ),
+    Mutant(
+        "order-with-replacement",
+        "the order of images repeats some and loses others",
+        "none found",
+        "P32",
+        "recipe",
+        "reused-noise",
+        _RECIPE,
+        on_shared(recipe, "epoch_order", _with_replacement),
+    ),
+    Mutant(
+        "order-of-first-epoch",
+        "every epoch visits the images in the order of the first",
+        "none found",
+        "P32",
+        "recipe",
+        "reused-noise",
+        _RECIPE,
+        on_shared(recipe, "epoch_order", lambda true, seed, epoch, count: true(seed, 0, count)),
+    ),
+    Mutant(
+        "not-shuffled",
+        "images are visited in the order of the file",
+        "none found",
+        "P32",
+        "recipe",
+        "reused-noise",
+        _RECIPE,
+        on_shared(recipe, "epoch_order", lambda true, seed, epoch, count: np.arange(count)),
+    ),
+    Mutant(
+        "noise-of-first-epoch",
+        "every epoch has the noise of the first",
+        "pytorch/pytorch#41329",
+        "P27",
+        "recipe",
+        "reused-noise",
+        _RECIPE,
+        on_shared(recipe, "epoch_noise", lambda true, seed, epoch, *shape: true(seed, 0, *shape)),
+    ),
+    Mutant(
+        "epochs-from-one",
+        "epochs are counted from 1 in the stream's index",
+        "none found",
+        "P32",
+        "recipe",
+        "reused-noise",
+        _RECIPE,
+        on_shared(recipe, "epoch_noise", lambda true, seed, epoch, *shape: true(seed, epoch + 1, *shape)),
+    ),
+    Mutant(
+        "noise-bound-to-image",
+        "noise row i belongs to image i, not to the i-th image visited",
+        "none found",
+        "P32",
+        "recipe",
+        "reused-noise",
+        _RECIPE,
+        on_shared(
+            recipe,
+            "epoch_noise",
+            lambda true, seed, epoch, count, latents: true(seed, epoch, count, latents)[
+                recipe.epoch_order(seed, epoch, count)
+            ],
+        ),
+    ),
+    Mutant(
+        "last-batch-dropped",
+        "images that do not fill a batch are left out of the epoch",
+        "tensorflow/tensorflow#38596",
+        "P11",
+        "recipe",
+        "short-last-batch",
+        ("training/tiny-recipe",),
+        on_shared(
+            recipe,
+            "_calls",
+            lambda true, count, batch: [r for r in true(count, batch) if (r.stop - r.start) % batch == 0],
+        ),
+        alone=True,
+    ),
+)

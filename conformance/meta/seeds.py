@@ -1,0 +1,162 @@
+"""True backends on fresh seeds: random networks, pictures and noise, with tolerances derived on the spot.
+
+A case is made from its seed alone: a tiny (12-8-3) and a square (5-5-5) network of random width, a batch of five, and
+every answer of the contract that a golden vector could ask for: mu, logvar, z, logits, both losses, the gradients, and
+three steps of training with the state they leave. Its tolerances come from `shared.rounding` with REPETITIONS instead
+of 64 disturbed runs, one run for all answers: the root mean square of so few is right to a fifth, against a safety of
+ten.
+
+Where an input of a relu comes within rounding of its kink, two correct ports may differ; such noise is drawn again.
+"""
+
+import argparse
+import importlib
+import itertools
+import time
+from collections.abc import Iterator
+from functools import partial
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+
+from conformance import comparator
+from conformance.plugin import Grader
+from shared import checks, oracle, parameters, rounding
+from shared.contract import Array, FullModel, Tensors
+from shared.oracle import Arithmetic, Oracle
+from shared.spec import Sizes
+
+REPETITIONS: Final = 12
+SIZES: Final = (Sizes(12, 8, 3), Sizes(5, 5, 5))
+ROWS, STEPS, BATCH = 5, 3, 4
+_KINK: Final = 1e-4  # nearest that an input of a relu may come to 0: what rounding and three steps leave far behind
+
+
+class Fresh(NamedTuple):
+    """A random case."""
+
+    params: dict[str, Array]
+    x: Array  # (ROWS, D)
+    noise: Array  # (ROWS, L)
+    order: Array  # (STEPS, BATCH)
+    step_noise: Array  # (STEPS, BATCH, L)
+
+
+def cases(seed: int) -> Iterator[tuple[str, Fresh]]:
+    """The cases of a seed, named."""
+    for sizes in SIZES:
+        yield "-".join(map(str, sizes)), _away_from_kinks(seed, sizes)
+
+
+def answers(load: Any, case: Fresh) -> dict[str, Array]:
+    """Everything that a model answers to a case."""
+    model: FullModel = load(case.params)
+    mu, logvar = model.encode(case.x)
+    z = model.reparameterize(mu, logvar, case.noise)
+    found = {"mu": mu, "logvar": logvar, "z": z, "logits": model.decode(z)}
+    found |= model.losses(case.x, case.noise)._asdict()
+    found |= {f"gradient.{name}": value for name, value in model.gradients(case.x, case.noise).items()}
+    found["objective"] = model.train(case.x, case.order, case.step_noise)
+    return found | {f"state.{name}": value for name, value in model.state().items()}
+
+
+def grade(backend: Any, dtype: str, device: str, case: Fresh) -> comparator.Headroom:
+    """The largest error of each answer in units of its tolerance.
+
+    Raises:
+        comparator.Mismatch: an answer is out.
+    """
+    true = partial(_true_answers, case)
+    expected = true(oracle.EXACT)
+    tolerance = rounding.tolerances(true, dtype, repetitions=REPETITIONS)
+    return comparator.compare(answers(Grader(backend, dtype, device).load, case), expected, tolerance, dtype)
+
+
+def main(arguments: list[str]) -> int:
+    """`python -m conformance.meta seeds MODULE`: the exit code is 1 if there is an alarm."""
+    parser = argparse.ArgumentParser(
+        prog="python -m conformance.meta seeds", description="grades a true backend on fresh seeds: no alarm may sound"
+    )
+    parser.add_argument("module", metavar="MODULE", help="dotted name of the backend")
+    parser.add_argument("--seeds", type=int, default=20, metavar="N", help="how many (20)")
+    parser.add_argument("--first", type=int, default=0, metavar="SEED", help="the first one (0)")
+    parser.add_argument("--device", choices=checks.DEVICES, default="auto")
+    options = parser.parse_args(arguments)
+    if options.seeds < 1 or options.first < 0:
+        parser.error(f"--seeds, --first: got {options.seeds}, {options.first}; expected at least 1 and 0")
+    try:
+        backend = importlib.import_module(options.module)
+    except ImportError as error:
+        parser.error(f"MODULE: cannot import {options.module!r}: {error}")
+    started = time.perf_counter()
+    alarms, headroom = run(backend, range(options.first, options.first + options.seeds), options.device)
+    seconds = time.perf_counter() - started
+    for (dtype, kind), ratio in sorted(headroom.items()):
+        print(f"{dtype} {kind:<16} largest error {ratio:5.3f} of its tolerance")
+    print("\n".join(alarms), end="\n" if alarms else "")
+    print(
+        f"{options.module}: {options.seeds} seeds, {len(alarms)} alarms, {seconds:.1f} s, "
+        f"{seconds / options.seeds:.2f} s a seed"
+    )
+    return 1 if alarms else 0
+
+
+def run(backend: Any, seeds: range, device: str = "auto") -> tuple[list[str], dict[tuple[str, str], float]]:
+    """All seeds in both precisions: the alarms, and the largest headroom used for each (precision, kind of answer)."""
+    alarms: list[str] = []
+    headroom: dict[tuple[str, str], float] = {}
+    for seed, dtype in itertools.product(seeds, checks.DTYPES):
+        for name, case in cases(seed):
+            try:
+                found = grade(backend, dtype, device, case)
+            except comparator.Mismatch as mismatch:
+                alarms.append(f"ALARM: seed {seed}, {name}, {dtype}: {mismatch}")
+                continue
+            for quantity, ratio in found.items():
+                key = (dtype, quantity.split(".")[0])
+                headroom[key] = max(ratio, headroom.get(key, 0.0))
+    return alarms, headroom
+
+
+def _true_answers(case: Fresh, arithmetic: Arithmetic) -> dict[str, Array]:
+    return answers(lambda params: Oracle(params, "float64", arithmetic), case)
+
+
+def _away_from_kinks(seed: int, sizes: Sizes) -> Fresh:
+    for attempt in itertools.count():
+        case = _drawn(seed, sizes, attempt)
+        if _nearest_kink(case) > _KINK:
+            return case
+    raise AssertionError("unreachable")
+
+
+def _drawn(seed: int, sizes: Sizes, attempt: int) -> Fresh:
+    """All from NumPy's generator: a case is made where it is used, and need not be the same elsewhere."""
+    random = np.random.default_rng([seed, *sizes, attempt])
+    width = np.float32(random.uniform(1.0, 3.0))
+    params = {name: width * value for name, value in parameters.initial(seed + 1000 * attempt, sizes).items()}
+    shape = (ROWS, sizes.input_dim)
+    x = np.where(random.random(shape) < 0.2, np.round(random.random(shape)), random.random(shape))
+    return Fresh(
+        params,
+        x.astype(np.float32),
+        random.standard_normal((ROWS, sizes.latent_dim)).astype(np.float32),
+        random.integers(0, ROWS, (STEPS, BATCH)),
+        random.standard_normal((STEPS, BATCH, sizes.latent_dim)).astype(np.float32),
+    )
+
+
+def _nearest_kink(case: Fresh) -> float:
+    """The least distance of any relu's input from 0, over the batch and the steps of training."""
+    model = Oracle(case.params, "float64")
+    nearest = [_distance(model.params(), case.x, case.noise)]
+    for rows, noise in zip(case.order, case.step_noise, strict=True):
+        nearest.append(_distance(model.params(), case.x[rows], noise))
+        model.train(case.x, rows[None], noise[None])
+    return min(nearest)
+
+
+def _distance(params: Tensors, x: Array, noise: Array) -> float:
+    step = oracle.forward(params, x.astype(np.float64), noise.astype(np.float64))
+    inputs = (oracle.linear(params, "encoder.fc1", x), oracle.linear(params, "decoder.fc3", step.z))
+    return min(float(np.abs(value).min()) for value in inputs)
