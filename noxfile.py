@@ -63,6 +63,17 @@ def conformance(session: nox.Session, backend: str) -> None:
 
 
 @nox.session
+def mutants(session: nox.Session) -> None:
+    """Every wrong implementation before the tests that reject it, and the true ones on fresh seeds: no alarm."""
+    install(session, "torch", "conformance")
+    one_thread = {"OMP_NUM_THREADS": "1"}  # small products are slower with two
+    session.run("python", "-m", "conformance.meta", *session.posargs, env=one_thread)
+    session.run("pytest", "tests/frameworks", env=one_thread)
+    for module in ("shared.oracle", "implementations.torch_vae"):
+        session.run("python", "-m", "conformance.meta", "seeds", module, "--seeds", "200", env=one_thread)
+
+
+@nox.session
 def demo(session: nox.Session) -> None:
     """Trains all three on real digits with one seed; prints one table and draws one picture."""
     install(session, "all")

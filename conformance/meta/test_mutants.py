@@ -80,7 +80,7 @@ def test_every_pitfall_has_a_mutant_or_a_reason() -> None:
 
 def _chapter_tests() -> dict[str, tuple[str, ...]]:
     """The clauses that each test of the chapters stands on, read from the source."""
-    found = {}
+    found: dict[str, tuple[str, ...]] = {}
     for path in sorted((kill.SUITE / "chapters").glob("test_*.py")):
         tree = ast.parse(path.read_text(encoding="utf-8"))
         marks = [node for node in ast.walk(tree) if isinstance(node, ast.Call) and "mark.clause" in ast.unparse(node)]

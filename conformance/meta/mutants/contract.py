@@ -50,7 +50,7 @@ def _column_of_losses(true: Any, model: Any, x: Array, noise: Array) -> Losses:
 
 def _total_of_losses(true: Any, model: Any, x: Array, noise: Array) -> Losses:
     found = true(model, x, noise)
-    return found._replace(kl=np.asarray(found.kl.sum()))
+    return Losses(found.reconstruction, np.asarray(found.kl.sum()))
 
 
 def _sorted_params(true: Any, model: Any) -> dict[str, Array]:

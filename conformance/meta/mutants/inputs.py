@@ -83,7 +83,8 @@ def _loads_first(true: Any, model: Any, state: Tensors) -> None:
 
 
 def _seed_cast(true: Any, seed: Any) -> int:
-    return true(int(seed) % 2**64) if not isinstance(seed, str) else true(seed)
+    cast: int = true(int(seed) % 2**64)
+    return cast
 
 
 def _seeds_cast(subject: Any, undoing: Any) -> None:

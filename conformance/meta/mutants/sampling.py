@@ -44,7 +44,8 @@ def _generate(wrong: Any) -> Patch:
 def _uniform(noise: Array) -> Array:
     """Of mean 0 and variance 1, like a normal."""
     ranks: Array = np.random.default_rng(0).random(noise.shape)
-    return (ranks - 0.5) * np.sqrt(12.0)
+    scaled: Array = (ranks - 0.5) * np.sqrt(12.0)
+    return scaled
 
 
 def _repeated(noise: Array) -> Array:
@@ -66,7 +67,8 @@ def _antithetic(noise: Array) -> Array:
 
 def _without_std(true: Any, model: Any, x: Array, seed: int) -> Array:
     mu, _ = model.encode(x)
-    return (mu + _draw(seed, mu.shape)).astype(mu.dtype)
+    z: Array = (mu + _draw(seed, mu.shape)).astype(mu.dtype)
+    return z
 
 
 def _mean_only(true: Any, model: Any, x: Array, seed: int) -> Array:

@@ -23,7 +23,9 @@ def _initial(wrong: Any) -> Patch:
 
 
 def _glorot(name: str, value: Array, params: Any) -> Array:
-    return value * np.sqrt(6.0 * value.shape[1] / sum(value.shape)) if value.ndim == 2 else 0.0 * value
+    gain = np.sqrt(6.0 * value.shape[1] / sum(value.shape)) if value.ndim == 2 else 0.0
+    result: Array = value * gain
+    return result
 
 
 def _lecun_normal(name: str, value: Array, params: Any) -> Array:

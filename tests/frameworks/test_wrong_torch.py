@@ -1,0 +1,147 @@
+"""The classic bugs in a real framework: each makes one of ours wrong, and the vectors that claim it reject it.
+
+`nox -s mutants` runs this; without PyTorch it skips and says so.
+"""
+
+import importlib
+import math
+from collections.abc import Callable
+from typing import Any, Final
+
+import numpy as np
+import pytest
+
+from conformance.comparator import Mismatch
+from conformance.plugin import Grader
+from shared import spec, vectors
+from shared.contract import Array
+
+torch: Any = pytest.importorskip("torch")
+F: Final = torch.nn.functional
+TORCH_VAE: Final[Any] = importlib.import_module("implementations.torch_vae")
+VECTORS: Final = vectors.load()
+
+Bug = Callable[[pytest.MonkeyPatch], None]
+
+
+class EpsilonHatAdam(torch.optim.Adam):  # type: ignore[misc]  # torch is imported by name
+    """Epsilon before the bias correction: alpha_t m / (sqrt(v) + eps), which is eps / sqrt(1 - beta2^t) after it."""
+
+    taken = 0
+
+    def step(self, closure: Any = None) -> Any:
+        self.taken += 1
+        for group in self.param_groups:
+            group["eps"] = spec.EPSILON / math.sqrt(1 - spec.BETA2**self.taken)
+        return super().step(closure)
+
+
+def _adam(**changed: Any) -> Bug:
+    """PyTorch's Adam with other options than those asked for."""
+    true = torch.optim.Adam
+    return lambda patch: patch.setattr(torch.optim, "Adam", lambda *given, **options: true(*given, **options | changed))
+
+
+def _functional(name: str, wrong: Callable[..., Any]) -> Bug:
+    return lambda patch: patch.setattr(F, name, wrong)
+
+
+def _kl(wrong: Callable[..., Any]) -> Bug:
+    """`wrong(true, mu, logvar)`."""
+    true = TORCH_VAE.kl_divergence
+    return lambda patch: patch.setattr(TORCH_VAE, "kl_divergence", lambda mu, logvar: wrong(true, mu, logvar))
+
+
+def _reparameterize(wrong: Callable[..., Any]) -> Bug:
+    """`wrong(mu, logvar, noise)`."""
+    return lambda patch: patch.setattr(TORCH_VAE.VAE, "reparameterize", lambda vae, *given: wrong(*given))
+
+
+def _linear(dtype: str) -> Bug:
+    """Every linear layer runs in a coarser precision, and hands on float32."""
+
+    def forward(layer: Any, x: Any) -> Any:
+        with torch.autocast("cpu", dtype=getattr(torch, dtype)):
+            return F.linear(x, layer.weight, layer.bias).to(x.dtype)
+
+    return lambda patch: patch.setattr(torch.nn.Linear, "forward", forward)
+
+
+def _mean_over_pixels(patch: pytest.MonkeyPatch) -> None:
+    true = TORCH_VAE.VAE.negative_elbo
+
+    def wrong(vae: Any, x: Any, noise: Any = None) -> Any:
+        reconstruction, kl = true(vae, x, noise)
+        return reconstruction / x.shape[1], kl
+
+    patch.setattr(TORCH_VAE.VAE, "negative_elbo", wrong)
+
+
+def _objective_after_update(patch: pytest.MonkeyPatch) -> None:
+    true = TORCH_VAE.Model.train
+
+    def wrong(model: Any, x: Array, order: Array, noise: Array) -> Array:
+        after = []
+        for rows, step_noise in zip(order, noise, strict=True):
+            true(model, x, rows[None], step_noise[None])
+            after.append(np.sum(model.losses(x[rows], step_noise)))
+        return np.array(after, x.dtype)
+
+    patch.setattr(TORCH_VAE.Model, "train", wrong)
+
+
+def _probabilities(logits: Any, x: Any, reduction: str) -> Any:
+    return F.binary_cross_entropy(torch.sigmoid(logits), x, reduction=reduction)
+
+
+def _by_hand(logits: Any, x: Any, reduction: str) -> Any:
+    return logits.clamp(min=0) - logits * x + torch.log1p(torch.exp(-logits.abs()))
+
+
+BUGS: Final[dict[str, tuple[Bug, tuple[str, ...]]]] = {
+    "epsilon-hat": (
+        lambda patch: patch.setattr(torch.optim, "Adam", EpsilonHatAdam),
+        ("training/tiny-gradients",),
+    ),
+    "weight decay 1e-4": (_adam(weight_decay=1e-4), ("training/tiny",)),
+    "learning rate 1.001e-3": (_adam(lr=1.001e-3), ("training/tiny", "training/tiny-recipe")),
+    "beta2 0.99": (_adam(betas=(spec.BETA1, 0.99)), ("training/tiny",)),
+    "cross-entropy on probabilities": (
+        _functional("binary_cross_entropy_with_logits", _probabilities),
+        ("loss/saturated-logits", "gradients/saturated-logits"),
+    ),
+    "cross-entropy by hand": (
+        _functional("binary_cross_entropy_with_logits", _by_hand),
+        ("gradients/logit-zero",),
+    ),
+    "reconstruction averaged over pixels": (_mean_over_pixels, ("loss/tiny", "gradients/tiny")),
+    "logvar as log-std": (
+        _reparameterize(lambda mu, logvar, noise: mu + torch.exp(logvar) * noise),
+        ("forward/log-variance", "gradients/tiny"),
+    ),
+    "noise ignored": (_reparameterize(lambda mu, logvar, noise: mu), ("loss/tiny", "forward/tiny")),
+    "relu as a clamp": (_functional("relu", lambda hidden: hidden.clamp(min=0)), ("gradients/relu-at-zero",)),
+    "bfloat16 autocast": (_linear("bfloat16"), ("forward/full", "gradients/full", "forward/precision-probe")),
+    "float16 autocast": (_linear("float16"), ("forward/full", "forward/precision-probe")),
+    "KL detached": (
+        _kl(lambda true, mu, logvar: true(mu.detach(), logvar.detach())),
+        ("gradients/kl-wired",),
+    ),
+    "logvar clamped": (_kl(lambda true, mu, logvar: true(mu, logvar.clamp(-30, 20))), ("loss/extreme-logvar",)),
+    "KL averaged over latents": (_kl(lambda true, mu, logvar: true(mu, logvar) / mu.shape[1]), ("loss/tiny",)),
+    "objective after the update": (_objective_after_update, ("training/tiny",)),
+}
+
+
+@pytest.mark.parametrize("bug", BUGS)
+def test_wrong_torch_is_rejected(bug: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    patch, claimed = BUGS[bug]
+    patch(monkeypatch)
+    for name in claimed:
+        with pytest.raises(Mismatch):
+            Grader(TORCH_VAE, "float32").check(VECTORS[name])
+
+
+@pytest.mark.parametrize("name", sorted({name for _, claimed in BUGS.values() for name in claimed}))
+def test_true_torch_passes(name: str) -> None:
+    Grader(TORCH_VAE, "float32").check(VECTORS[name])
