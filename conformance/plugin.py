@@ -13,7 +13,7 @@ from typing import Any, Final
 import numpy as np
 import pytest
 
-from conformance import comparator
+from conformance import comparator, probe
 from shared import checks, spec, vectors
 from shared.contract import Array, Backend, FullModel, Tensors
 from shared.vectors import Vector, operations
@@ -99,6 +99,19 @@ def pytest_configure(config: pytest.Config) -> None:
             raise pytest.UsageError(f"--vae-backend: {name!r} has no function {function}(); see shared/contract.py")
     config.stash[_BACKEND] = backend
     config.stash[_HEADROOM], config.stash[_UNTOUCHED] = {}, {}
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Refuses to grade a device whose matrix products are coarser than they are said to be, and names the mode."""
+    config = session.config
+    only = config.getoption("--vae-dtype")
+    for dtype in (only,) if only else checks.DTYPES:
+        try:
+            refused = probe.refusal(config.stash[_BACKEND], dtype, config.getoption("--vae-device"))
+        except Exception:
+            continue  # a model that cannot load or encode fails the tests that say so
+        if refused:
+            raise pytest.UsageError(refused)
 
 
 def pytest_report_header(config: pytest.Config) -> list[str]:
