@@ -39,4 +39,5 @@ def test_losses_follow_their_rows(grader: Grader) -> None:
     noise = np.random.default_rng(5).standard_normal((128, 3)).astype(np.float32)
     shuffled = np.random.default_rng(6).permutation(128)
     for here, there in zip(model.losses(x, noise), model.losses(x[shuffled], noise[shuffled]), strict=True):
-        np.testing.assert_allclose(there, here[shuffled], rtol=20 * grader.eps)  # 12 + 3 rounded terms
+        # 12 + 3 rounded terms; a KL near 0 is what is left of terms near 1, four to a latent
+        np.testing.assert_allclose(there, here[shuffled], rtol=20 * grader.eps, atol=12 * grader.eps)

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from conformance import probe
+from conformance.meta.mutants import MUTANTS
 from conformance.meta.mutants.base import fresh_subject, on_arithmetic
 from conformance.meta.mutants.precision import keep_bits
 from shared import oracle
@@ -41,6 +42,16 @@ def _with_products(cut: Any) -> Any:
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_true_precision_passes(dtype: str) -> None:
     assert probe.refusal(oracle, dtype) is None
+
+
+@pytest.mark.parametrize(
+    "name", ["batch-centred", "heads-swapped", "bias-lost-in-decoder", "square-weights-transposed"]
+)
+def test_other_bugs_are_not_taken_for_a_coarse_mode(name: str) -> None:
+    subject = fresh_subject()
+    with pytest.MonkeyPatch.context() as undoing:
+        next(mutant for mutant in MUTANTS if mutant.name == name).patch(subject, undoing)
+        assert probe.refusal(subject, "float32") is None
 
 
 @pytest.mark.parametrize(

@@ -85,7 +85,7 @@ MUTANTS: Final = (
         "P22",
         "precision",
         "coarse-products",
-        ("forward/full", "forward/precision-probe"),
+        ("forward/full",),
         _products(16),
     ),
     Mutant(
