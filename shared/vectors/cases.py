@@ -117,7 +117,7 @@ def _forward() -> list[Case]:
         Case(
             "forward/precision-probe",
             "forward",
-            "1024 products of 1 and 1 + 2^-13: 1024.125, or 1024 where factors lose their tail",
+            "1024 products of 1 and 1 + 2^-13 add up to 1024.125, not to 1024",
             ("precision", "arch.encoder", "arch.decoder"),
             ("coarse-products",),
             precision_probe(),
