@@ -13,7 +13,7 @@ from shared.vectors import cases, operations
 VECTORS = vectors.load()
 
 
-@pytest.mark.parametrize("name", ["training/full", "training/whole-run"])
+@pytest.mark.parametrize("name", ["training/full", "training/whole-run", "training/tiny-recipe"])
 def test_long_runs_stay_away_from_the_kink_of_relu(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """No input of a relu comes nearer to 0 than 5e-6: rounding, at 1e-7, cannot take another side."""
     nearest = [math.inf]
@@ -33,6 +33,29 @@ def test_long_runs_stay_away_from_the_kink_of_relu(name: str, monkeypatch: pytes
 
 def test_log_variance_of_2_ln_3_gives_3() -> None:
     np.testing.assert_allclose(VECTORS["forward/log-variance"].expected["z"], 3.0, rtol=1e-7)
+
+
+def test_extreme_scales_overflow_where_float32_does() -> None:
+    vector = VECTORS["forward/extreme-logvar"]
+    z = np.abs(vector.expected["z"])
+    np.testing.assert_allclose(z, np.exp(vector.inputs["logvar"].astype(np.float64) / 2), rtol=1e-14)
+    with np.errstate(over="ignore"):
+        assert np.isinf(z.astype(np.float32)).sum() == 2, "logvar 178 alone, with noise 1 and -1"
+
+
+def test_precision_probe_loses_its_tail_in_half_precision() -> None:
+    vector = VECTORS["forward/precision-probe"]
+    assert vector.expected["mu"].item() == 1.0 + 2.0**-13
+    weights = vector.inputs["param.encoder.fc1.weight"]
+    assert {*weights.astype(np.float16).ravel()} == {1.0}
+    one_by_one = np.add.accumulate(weights.ravel(), dtype=np.float32)
+    assert one_by_one[-1] == 1024.125, "float32 adds them up exactly"
+
+
+def test_small_recipe_has_a_short_last_batch() -> None:
+    vector = VECTORS["training/tiny-recipe"]
+    assert len(vector.inputs["x"]) % vector.arguments["batch_size"] == 2
+    assert vector.expected["objective"].shape == (9,)
 
 
 def test_soft_targets_cost_what_the_description_says() -> None:

@@ -77,7 +77,9 @@ def _searched(mutant: Mutant) -> str:
 def _row(verdict: Verdict, width: int) -> str:
     mutant = verdict.mutant
     mark = "" if verdict.sound else " !"
-    text = f"{mutant.pitfall}  {mutant.clause}, {mutant.source}: {', '.join(verdict.rejecting) or 'NOTHING'}{mark}"
+    where = "" if mutant.dtype == "float32" else f" in {mutant.dtype}"
+    rejecting = ", ".join(verdict.rejecting) or "NOTHING"
+    text = f"{mutant.pitfall}  {mutant.clause}, {mutant.source}: {rejecting}{where}{mark}"
     indent = " " * (_NAMES + 6)
     wrapped = textwrap.wrap(
         text, max(width, 60) - _NAMES - 1, subsequent_indent="     ", break_long_words=False, break_on_hyphens=False

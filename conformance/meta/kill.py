@@ -89,16 +89,11 @@ class _Outcomes:
 
     def __init__(self) -> None:
         self.failing: set[str] = set()
-        self.crashes: list[str] = []
 
     def pytest_runtest_makereport(self, item: pytest.Item, call: pytest.CallInfo[None]) -> None:
-        if call.excinfo is None or call.excinfo.errisinstance(pytest.skip.Exception):
-            return
-        test = f"{item.path.stem.removeprefix('test_')}::{getattr(item, 'originalname', item.name)}"
-        if call.excinfo.errisinstance((AssertionError, pytest.fail.Exception)):
-            self.failing.add(test)
-        else:
-            self.crashes.append(f"{test}: {call.excinfo.exconly()}")
+        if call.excinfo is not None and call.excinfo.errisinstance((AssertionError, pytest.fail.Exception)):
+            chapter = item.path.stem.removeprefix("test_")
+            self.failing.add(f"{chapter}::{getattr(item, 'originalname', item.name)}")
 
 
 def failing_chapter_tests(tests: Iterable[str], dtype: str) -> set[str]:

@@ -20,7 +20,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 
 from conformance import comparator
-from conformance.plugin import Grader
+from conformance.plugin import ABILITIES, Grader
 from shared import checks, oracle, parameters, rounding
 from shared.contract import Array, FullModel, Tensors
 from shared.oracle import Arithmetic, Oracle
@@ -88,6 +88,8 @@ def main(arguments: list[str]) -> int:
         backend = importlib.import_module(options.module)
     except ImportError as error:
         parser.error(f"MODULE: cannot import {options.module!r}: {error}")
+    if missing := _missing(backend, options.device):
+        parser.error(f"MODULE: {options.module!r} has no {', '.join(missing)}; expected a backend with every ability")
     started = time.perf_counter()
     alarms, headroom = run(backend, range(options.first, options.first + options.seeds), options.device)
     seconds = time.perf_counter() - started
@@ -99,6 +101,15 @@ def main(arguments: list[str]) -> int:
         f"{seconds / options.seeds:.2f} s a seed"
     )
     return 1 if alarms else 0
+
+
+def _missing(backend: Any, device: str) -> list[str]:
+    """What a case asks for and the backend does not offer."""
+    if missing := [name for name in ("describe", "load") if not callable(getattr(backend, name, None))]:
+        return missing
+    model = backend.load(parameters.initial(0, SIZES[0]), device=device)
+    wanted = ("encode", "reparameterize", "decode", "losses", *ABILITIES["train"])
+    return [name for name in wanted if not callable(getattr(model, name, None))]
 
 
 def run(backend: Any, seeds: range, device: str = "auto") -> tuple[list[str], dict[tuple[str, str], float]]:

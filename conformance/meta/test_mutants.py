@@ -115,6 +115,37 @@ def test_matrix_from_any_directory(options: list[str], code: int, tmp_path: Path
     assert "Traceback" not in run.stderr
 
 
+def test_a_test_that_rejects_the_true_oracle_is_reported(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(kill, "rejects", lambda vector, backend, dtype: True)
+    assert kill.false_alarms([TRUE]) == ["loss/tiny (float32)"]
+    assert command.report([TRUE]) == 1
+    assert "FALSE ALARM: loss/tiny (float32) rejects the true oracle" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["no_such_vae"], "MODULE: cannot import 'no_such_vae'"),
+        (["json"], "MODULE: 'json' has no"),
+        (["shared.oracle", "--seeds", "0"], "--seeds, --first: got 0, 0; expected at least 1 and 0"),
+    ],
+)
+def test_seeds_that_cannot_be_run_are_a_usage_error(
+    arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        seeds.main(arguments)
+    assert ended.value.code == 2
+    assert message in capsys.readouterr().err
+
+
+def test_seeds_report_alarms_and_cost(capsys: pytest.CaptureFixture[str]) -> None:
+    assert command.main(["seeds", "shared.oracle", "--seeds", "1", "--first", "7"]) == 0
+    assert "shared.oracle: 1 seeds, 0 alarms" in capsys.readouterr().out
+
+
 def test_fresh_seeds_raise_no_alarm_on_the_oracle_and_one_on_a_mutant() -> None:
     alarms, headroom = seeds.run(oracle, range(2))
     assert not alarms

@@ -258,13 +258,13 @@ MUTANTS: Final = (
     ),
     Mutant(
         "clipped-by-norm",
-        "gradients clipped to norm LIMIT, which two steps in ten exceed",
+        "gradients clipped to a norm that one step in ten exceeds, by a tenth",
         "none found",
         "P31",
         "adam",
         "bias-correction",
         ("training/tiny",),
-        _clipped_by_norm(30.0),
+        _clipped_by_norm(50.0),
     ),
     Mutant(
         "amsgrad",
