@@ -151,7 +151,7 @@ MUTANTS: Final = (
     Mutant(
         "correction-one-late",
         "both bias corrections count a step too many",
-        "pytorch/pytorch#104857",
+        "allenai/OLMo-core#317",
         "P16",
         "adam",
         "bias-correction",
@@ -161,7 +161,7 @@ MUTANTS: Final = (
     Mutant(
         "correction-of-v-one-late",
         "the bias correction of v alone counts a step too many",
-        "none found",
+        "karpathy/convnetjs#107",
         "P16",
         "adam",
         "bias-correction",
@@ -171,7 +171,7 @@ MUTANTS: Final = (
     Mutant(
         "no-correction-of-v",
         "v is not bias-corrected",
-        "none found",
+        "oxiglade/mlx-rs#301",
         "P16",
         "adam",
         "bias-correction",
@@ -181,7 +181,7 @@ MUTANTS: Final = (
     Mutant(
         "no-correction-of-m",
         "m is not bias-corrected",
-        "none found",
+        "oxiglade/mlx-rs#301",
         "P16",
         "adam",
         "bias-correction",
@@ -269,7 +269,7 @@ MUTANTS: Final = (
     Mutant(
         "amsgrad",
         "AMSGrad: v never falls",
-        "none found",
+        "google-deepmind/optax#1389",
         "P31",
         "adam",
         "bias-correction",
@@ -295,7 +295,7 @@ MUTANTS: Final = (
     Mutant(
         "lazy-moments",
         "elements with a zero gradient keep their moments, as in a sparse Adam",
-        "none found",
+        "tensorflow/tensorflow#23668",
         "P17",
         "adam",
         "bias-correction",

@@ -113,7 +113,7 @@ MUTANTS: Final = (
     Mutant(
         "heads-swapped",
         "a fused head is split as logvar | mu",
-        "gzuidhof/nn-transfer#8",
+        "none found",
         "P18",
         _ENCODER,
         "transposed-weights",
@@ -123,7 +123,7 @@ MUTANTS: Final = (
     Mutant(
         "latents-permuted",
         "latents in another order, in encoder and decoder alike",
-        "gzuidhof/nn-transfer#16",
+        "none found",
         "P18",
         _ENCODER,
         "transposed-weights",
@@ -143,7 +143,7 @@ MUTANTS: Final = (
     Mutant(
         "bias-lost-in-decoder",
         "last layer without its bias",
-        "gzuidhof/nn-transfer#16",
+        "none found",
         "P18",
         _DECODER,
         None,
@@ -153,7 +153,7 @@ MUTANTS: Final = (
     Mutant(
         "bias-lost-in-logvar",
         "log-variance head without its bias",
-        "gzuidhof/nn-transfer#16",
+        "none found",
         "P18",
         _ENCODER,
         None,

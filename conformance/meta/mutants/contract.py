@@ -130,7 +130,7 @@ MUTANTS: Final = (
     Mutant(
         "params-in-other-order",
         "params() in alphabetical order",
-        "gzuidhof/nn-transfer#8",
+        "none found",
         "P18",
         "names",
         None,
@@ -172,7 +172,7 @@ MUTANTS: Final = (
     Mutant(
         "kl-of-the-batch",
         "one KL for the whole batch",
-        "SeldonIO/alibi-detect#90",
+        "none found",
         "P04",
         "loss.kl",
         "wrong-reduction",

@@ -174,6 +174,7 @@ MUTANTS: Final = (
         "rows beyond the data set are clamped to its last",
         "errors::test_order",
         on_checks("schedule", _clamped_rows),
+        source="jax-ml/jax#278",
     ),
     _mutant(
         "step-before-check",

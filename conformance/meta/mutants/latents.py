@@ -54,7 +54,7 @@ MUTANTS: Final = (
     Mutant(
         "std-is-softplus",
         "std = softplus(logvar)",
-        "ctallec/world-models#13",
+        "masato-ka/airc-rl-agent#43",
         "P05",
         _Z,
         "std-for-logvar",
@@ -86,7 +86,7 @@ MUTANTS: Final = (
     Mutant(
         "z-nan-to-num",
         "infinite z replaced by the largest float32",
-        "synthcity-vanderschaarlab/synthcity#331",
+        "vanderschaarlab/synthcity#331",
         "P10",
         _Z,
         "logvar-clamped",
@@ -99,7 +99,7 @@ MUTANTS: Final = (
     Mutant(
         "noise-of-first-row",
         "one row of noise for the whole batch",
-        "pytorch/pytorch#5059",
+        "none found",
         "P27",
         _Z,
         "reused-noise",

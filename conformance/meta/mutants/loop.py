@@ -155,7 +155,7 @@ MUTANTS: Final = (
     _mutant(
         "objective-per-image",
         "train reports the average of the batch",
-        "pyro-ppl/pyro#529",
+        "huggingface/transformers#9771",
         "P04",
         "loss.reported",
         "post-update-objective",
@@ -279,7 +279,7 @@ MUTANTS: Final = (
     _mutant(
         "gradients-add-up",
         "gradients of earlier calls are not cleared",
-        "none found",
+        "pytorch/pytorch#47175",
         "P32",
         "loss.objective",
         None,

@@ -74,7 +74,7 @@ MUTANTS: Final = (
     Mutant(
         "losses-of-the-batch",
         "every sample reports the average of its batch",
-        "podgorskiy/VAE#1",
+        "none found",
         "P04",
         _BCE,
         "wrong-reduction",
@@ -187,7 +187,7 @@ MUTANTS: Final = (
     Mutant(
         "beta-one-half",
         "KL weight 0.5",
-        "keras-team/keras-io#270",
+        "none found",
         "P04",
         _OBJECTIVE,
         "inert-kl",
@@ -197,7 +197,7 @@ MUTANTS: Final = (
     Mutant(
         "beta-1.01",
         "KL weight 1.01",
-        "orybkin/sigma-vae-tensorflow#2",
+        "none found",
         "P04",
         _OBJECTIVE,
         "inert-kl",
@@ -249,7 +249,7 @@ MUTANTS: Final = (
     Mutant(
         "evaluated-at-the-mean",
         "losses at z = mu, reported as the ELBO",
-        "SeldonIO/alibi-detect#885",
+        "pytorch/examples#419",
         "P12",
         _OBJECTIVE,
         "reused-noise",

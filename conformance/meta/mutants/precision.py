@@ -106,7 +106,7 @@ MUTANTS: Final = (
     Mutant(
         "float16-logits",
         "logits pass through float16",
-        "jax-ml/jax#7010",
+        "none found",
         "P22",
         "precision",
         "coarse-products",
@@ -122,7 +122,7 @@ MUTANTS: Final = (
     Mutant(
         "float16-weights",
         "weights held in float16",
-        "jax-ml/jax#14022",
+        "none found",
         "P22",
         "precision",
         "coarse-products",

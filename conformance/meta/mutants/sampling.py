@@ -92,7 +92,14 @@ def _mutant(name: str, bug: str, *tests: str, patch: Patch, pitfall: str = "P28"
 
 
 MUTANTS: Final = (
-    _mutant("sample-is-mean", "sample returns mu", _MOMENTS, patch=on_method("sample", _mean_only), pitfall="P12"),
+    _mutant(
+        "sample-is-mean",
+        "sample returns mu",
+        _MOMENTS,
+        patch=on_method("sample", _mean_only),
+        pitfall="P12",
+        source="keras-team/keras-io#790",
+    ),
     _mutant(
         "sample-without-std", "sample ignores the standard deviation", _MOMENTS, patch=on_method("sample", _without_std)
     ),
@@ -105,7 +112,11 @@ MUTANTS: Final = (
         source="DeepTrackAI/DeepTrack2#170",
     ),
     _mutant(
-        "sample-too-narrow", "sample draws with variance 0.95", _MOMENTS, patch=_sample(lambda e: e * np.sqrt(0.95))
+        "sample-too-narrow",
+        "sample draws with variance 0.95",
+        _MOMENTS,
+        patch=_sample(lambda e: e * np.sqrt(0.95)),
+        source="keras-team/keras#4211",
     ),
     _mutant("sample-uniform", "sample draws uniforms of variance 1", _NORMAL, patch=_sample(_uniform)),
     _mutant(
@@ -120,7 +131,6 @@ MUTANTS: Final = (
         "all rows of a sample share one row of noise",
         _MOMENTS,
         patch=_sample(lambda e: np.broadcast_to(e[:1], e.shape)),
-        source="pytorch/pytorch#5059",
     ),
     _mutant(
         "sample-rows-repeat",

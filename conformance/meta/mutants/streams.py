@@ -110,7 +110,7 @@ MUTANTS: Final = (
     Mutant(
         "gain-1.01",
         "initial weights 1 % too wide",
-        "pytorch/pytorch#15314",
+        "none found",
         "P15",
         "init",
         "wrong-initial-weights",
@@ -120,7 +120,7 @@ MUTANTS: Final = (
     Mutant(
         "bound-by-fan-out",
         "bound 1/sqrt(fan_out)",
-        "google/flax#215",
+        "none found",
         "P15",
         "init",
         "wrong-initial-weights",
@@ -220,7 +220,7 @@ MUTANTS: Final = (
     Mutant(
         "order-of-first-epoch",
         "every epoch visits the images in the order of the first",
-        "none found",
+        "EleutherAI/bergson#352",
         "P32",
         "recipe",
         "reused-noise",
@@ -230,7 +230,7 @@ MUTANTS: Final = (
     Mutant(
         "not-shuffled",
         "images are visited in the order of the file",
-        "none found",
+        "ant-research/EasyTemporalPointProcess#54",
         "P32",
         "recipe",
         "reused-noise",
