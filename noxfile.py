@@ -59,7 +59,7 @@ def conformance(session: nox.Session, backend: str) -> None:
     ):  # the installed package, not the checkout
         session.run("python", "-m", "conformance", module, *session.posargs, env=QUIET_TENSORFLOW)
     if backend != "oracle":
-        session.run("pytest", "tests/listing", "--listing", backend, env=QUIET_TENSORFLOW)
+        session.run("pytest", "tests/standalone", "--framework", backend, env=QUIET_TENSORFLOW)
 
 
 @nox.session

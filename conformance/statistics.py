@@ -80,8 +80,10 @@ def _standard_normals(noise: Array, again: Array | None, alpha: float) -> Iterat
     repeated = 1 - len(np.unique(noise[:, 0])) / rows
     yield Outcome("repeated values in a latent, share", repeated, 0.1, 0.1, "a share of {} that repeats")
     if again is not None:
-        found = abs(float(np.corrcoef(noise.ravel(), again.ravel().astype(np.float64))[0, 1]))
-        yield _correlation("correlation of two draws", found, count, 1, alpha)
+        again = again.astype(np.float64)
+        pairs = ((noise, again), (noise[1:], again[:-1]), (noise[:-1], again[1:]))  # a draw may be another one moved on
+        found = np.abs([np.corrcoef(one.ravel(), other.ravel())[0, 1] for one, other in pairs]).max()
+        yield _correlation("correlation of two draws", float(found), count - noise.shape[1], 3, alpha)
 
 
 def _uniforms(numbers: Array, alpha: float) -> Iterator[Outcome]:

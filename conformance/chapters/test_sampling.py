@@ -4,6 +4,8 @@ A million normals each from `sample` and from `generate`, and as many again unde
 batteries raises a false alarm once in a million (`conformance/statistics.py`).
 """
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -44,6 +46,15 @@ def test_generate_decodes_the_prior(grader: Grader) -> None:
     assert {probabilities.shape for probabilities in draws} == {(ROWS, 20)}
     assert all(0.0 < probabilities.min() < probabilities.max() < 1.0 for probabilities in draws)
     assert not _alarms(*(np.log(probabilities) - np.log1p(-probabilities) for probabilities in draws))
+
+
+def test_seeds_of_numpy_are_seeds(grader: Grader) -> None:
+    model = grader.untouched()
+    seeds: list[Any] = [np.int32(5), np.int64(5), np.uint64(5)]
+    for seed in seeds:
+        np.testing.assert_array_equal(model.generate(4, seed), model.generate(4, 5), strict=True)
+    greatest: Any = np.uint64(2**64 - 1)
+    assert np.isfinite(model.generate(4, greatest)).all()
 
 
 def test_equal_seeds_draw_alike_and_others_do_not(grader: Grader) -> None:

@@ -21,7 +21,7 @@ Compare = Callable[[Path, Path], None]
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("--backend", "numpy"), "'numpy' is not one of 'torch', 'jax', 'tensorflow', 'oracle'"),
+        (("--backend", "numpy"), "'numpy' is not one of 'torch', 'tensorflow', 'jax', 'oracle'"),
         (("--epochs", "0"), "0 is not in the range x>=1"),
         (("--batch-size", "-3"), "-3 is not in the range x>=1"),
         (("--batch-size", "many"), "'many' is not a valid integer range"),
@@ -108,3 +108,17 @@ def test_ctrl_c_in_the_first_epoch_leaves_nothing(
     assert result.exit_code == 130
     assert result.stderr == "Interrupted before the first epoch was over: nothing is kept.\n"
     assert not (tmp_path / "run").exists()
+
+
+def test_ctrl_c_leaves_a_folder_that_was_there(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, train: Train, options: tuple[str, ...]
+) -> None:
+    def interrupted(*_: Any) -> Any:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(oracle.Oracle, "train", interrupted)
+    (tmp_path / "mine").mkdir()
+    monkeypatch.chdir(tmp_path / "mine")
+    for out in (".", tmp_path / "mine"):
+        assert train(*options, "--data", data, "--out", out).exit_code == 130
+    assert (tmp_path / "mine").is_dir()
