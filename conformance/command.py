@@ -6,6 +6,7 @@ hold.
 """
 
 import json
+import math
 import os
 import re
 import shlex
@@ -69,7 +70,7 @@ def backend(command: str, *, timeout: float = TIMEOUT, keep: str | os.PathLike[s
 
     Raises:
         OSError: the folder cannot be made.
-        ValueError: `command` is empty or a quote in it is not closed; or `timeout` is not above 0.
+        ValueError: `command` is empty or a quote in it is not closed; or `timeout` is not above 0 and finite.
         CommandError: it cannot be run, or does not describe itself as the protocol says.
     """
     try:
@@ -78,8 +79,8 @@ def backend(command: str, *, timeout: float = TIMEOUT, keep: str | os.PathLike[s
         raise ValueError(f"command: got {command!r} ({error}); expected a program and its arguments") from None
     if not words:
         raise ValueError(f"command: got {command!r}; expected a program and its arguments")
-    if not timeout > 0:
-        raise ValueError(f"timeout: got {timeout}; expected seconds, above 0")
+    if not 0 < timeout < math.inf:
+        raise ValueError(f"timeout: got {timeout}; expected a finite number of seconds, above 0")
     return Command(words, timeout, None if keep is None else Path(keep).absolute())
 
 
@@ -141,7 +142,7 @@ class Command:
 
 
 class CommandModel:
-    """The methods of the contract, whether the command has them or not. The state is kept here: the protocol has none."""
+    """The methods of the contract, whether the command has them or not; it is this model that remembers the state."""
 
     def __init__(self, command: Command, params: Tensors, options: Mapping[str, str]) -> None:
         """`params` as the command took them; `options` are the dtype and the device."""

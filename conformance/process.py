@@ -1,5 +1,6 @@
 """Running a command that answers requests: once for each, or once for all. See `conformance/PROTOCOL.md`."""
 
+import contextlib
 import os
 import queue
 import signal
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import IO, Any, Final
 
 _TAIL: Final = 4096  # bytes of stderr that its last line is looked for in
+_GRACE: Final = 1.0  # seconds that a process has to end by itself
 
 
 class CommandError(RuntimeError):
@@ -59,20 +61,20 @@ class Runner:
             raise
 
     def end(self) -> None:
-        """Ends the process that serves, if there is one."""
+        """Ends the process that serves, if there is one: by the end of its stdin, or else by force."""
         server, self._server = self._server, None
         if server is not None:
+            _close(server.stdin)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                server.wait(_GRACE)
             _kill(server)
-            for pipe in (server.stdin, server.stdout):
-                _close(pipe)
+            _close(server.stdout)
 
     def _await(self, operation: str, server: subprocess.Popen[bytes], line: bytes) -> None:
         assert server.stdin is not None
-        try:
+        with contextlib.suppress(OSError):  # it is gone; the queue says so below
             server.stdin.write(line)
             server.stdin.flush()
-        except OSError:  # it is gone; the reader says so below
-            pass
         until = time.monotonic() + self._timeout
         while True:
             try:
@@ -130,11 +132,9 @@ def _kill(process: "subprocess.Popen[Any]") -> None:
 
 
 def _close(pipe: IO[bytes] | None) -> None:
-    try:
-        if pipe is not None:
+    if pipe is not None:
+        with contextlib.suppress(OSError):  # what was not yet written has no reader any more
             pipe.close()
-    except OSError:  # what was not yet written has no reader any more
-        pass
 
 
 def _signal_name(number: int) -> str:

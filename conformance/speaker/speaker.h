@@ -1,12 +1,13 @@
 /* The reference speaker of the process protocol (conformance/PROTOCOL.md), in C99 and libm alone.
 
-   files.c reads requests and writes responses, vae.c is the model, main.c checks the input and runs the operations.
+   files.c reads requests and writes responses, input.c checks arguments, vae.c is the model, main.c the operations.
 
    Build: cc -O2 -std=c99 -o vae-speaker *.c -lm */
 
 #ifndef SPEAKER_H
 #define SPEAKER_H
 
+#include <setjmp.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -91,5 +92,26 @@ void losses(const Model *model, const double *x, const Row *row, double *reconst
 void add_gradients(const Model *model, const double *x, const double *noise, const Row *row, Row *slopes,
                    double *const *gradients);
 void adam_step(State *state, double *const *gradients, int narrow);
+
+/* input.c */
+extern Request the_request;   /* the one that is being answered */
+extern Response the_response; /* its answer */
+extern jmp_buf refusal;       /* where `refuse` goes */
+
+void say(const char *key, const char *value); /* a metadata entry of the response */
+void answer(const char *name, const double *values, size_t rows, size_t columns); /* (rows,) where columns is 0 */
+void answer_parameters(const Model *model, double *const *tensors, const char *prefix);
+void answer_state(const State *state);
+void refuse(const char *kind, const char *format, ...); /* does not return; kind is "value" or "type" */
+
+const char *metadata(const char *key);
+Model read_model(const char *argument); /* `argument` is what messages call the parameters */
+State read_state(const char *argument);
+double *floats(const char *label, const char *name, size_t *shape, int rank); /* a length of 0 is filled in */
+int64_t *integers(const char *label, const char *name, size_t *shape, int rank);
+double *images(const Model *model, size_t *B);                     /* B is filled in */
+double *latents(const char *name, const Model *model, size_t *B); /* B is filled in where it is 0 */
+void no_others(const char *argument);                             /* refuses tensors that nobody asked for */
+double *matrix(size_t rows, size_t columns);
 
 #endif

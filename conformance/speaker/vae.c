@@ -119,7 +119,7 @@ void losses(const Model *model, const double *x, const Row *row, double *reconst
 {
     size_t d, j;
     *reconstruction = *kl = 0.0;
-    for (d = 0; d < model->D; d++) { /* softplus(l) - x l = x softplus(-l) + (1 - x) softplus(l), without cancellation */
+    for (d = 0; d < model->D; d++) { /* x softplus(-l) + (1 - x) softplus(l), without cancellation */
         double logit = row->logits[d];
         double kink = logit < 0.0 ? x[d] * -logit : (1.0 - x[d]) * logit;
         *reconstruction += kink + log1p(exp(-fabs(logit)));
