@@ -5,6 +5,7 @@ The commands are Python scripts that know nothing but the protocol's page: no Nu
 
 import os
 import shlex
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +14,7 @@ from typing import Final
 import numpy as np
 import pytest
 
+import shared
 from conformance import command
 from conformance.process import CommandError, Runner
 from shared import parameters
@@ -222,3 +224,75 @@ def test_files_are_gone_with_the_backend(port: Port) -> None:
     assert {path.name for path in folder.iterdir()} == {"stderr.txt"}
     del backend
     assert not folder.exists()
+
+
+# Every operation, answered by the oracle.
+ORACLE: Final = """
+import sys
+import safetensors.numpy
+from safetensors import safe_open
+from shared import oracle
+
+ARGUMENTS = ("x", "noise", "mu", "logvar", "z", "order")
+ANSWERS = {"encode": ("mu", "logvar"), "reparameterize": ("z",), "decode": ("logits",), "sample": ("z",),
+           "generate": ("probabilities",), "losses": ("reconstruction", "kl")}
+
+def run(metadata, tensors):
+    given = {name: tensor for name, tensor in tensors.items() if name not in ARGUMENTS}
+    params = {name: tensor for name, tensor in given.items() if not name.startswith("adam.")}
+    model = oracle.load(params, dtype=metadata["dtype"], device=metadata["device"])
+    operation = metadata["operation"]
+    if operation == "load":
+        return model.params()
+    if operation in ("load_state", "train"):
+        model.load_state(given)
+    if operation == "load_state":
+        return model.state()
+    arguments = {name: tensors[name] for name in ARGUMENTS if name in tensors}
+    arguments |= {name: int(metadata[name]) for name in ("n", "seed") if name in metadata}
+    answer = getattr(model, operation)(**arguments)
+    if operation == "train":
+        return {"objective": answer, **model.state()}
+    if operation == "gradients":
+        return answer
+    return dict(zip(ANSWERS[operation], answer if isinstance(answer, tuple) else (answer,)))
+
+def respond(request, response):
+    with safe_open(request, framework="np") as file:
+        metadata, tensors = file.metadata(), {name: file.get_tensor(name) for name in file.keys()}
+    said, answer = {}, {}
+    if metadata["operation"] == "describe":
+        said = {"protocol": "1", "operations": " ".join(["describe load load_state train gradients", *ANSWERS])}
+        said |= {"serve": "yes", **oracle.describe()}
+    else:
+        try:
+            answer = run(metadata, tensors)
+        except (TypeError, ValueError) as error:
+            said = {"error": str(error), "error_kind": "type" if isinstance(error, TypeError) else "value"}
+    safetensors.numpy.save_file(answer, response, said)
+
+if len(sys.argv) == 3:
+    respond(*sys.argv[1:])
+else:
+    for line in sys.stdin:
+        respond(*line.rstrip("\\n").split("\\t"))
+        print("done", flush=True)
+"""
+
+
+def test_oracle_passes_through_the_protocol(tmp_path: Path) -> None:
+    """Nothing is lost on the way: every chapter, none absent."""
+    script = tmp_path / "oracle_port.py"
+    script.write_text(ORACLE, encoding="utf-8")
+    text = shlex.join([sys.executable, str(script)])
+    module = f"from conformance import command\nbackend = command.backend({text!r})\n"
+    (tmp_path / "oracle_vae.py").write_text(
+        module + "describe, load = backend.describe, backend.load\n", encoding="utf-8"
+    )
+    path = os.pathsep.join(filter(None, [str(Path(shared.__file__).parents[1]), os.environ.get("PYTHONPATH", "")]))
+    words = [sys.executable, "-m", "conformance", "oracle_vae", "-q", "-k", "not mnist and not whole-run and not full"]
+    environment = {**os.environ, "PYTHONPATH": path}
+    run = subprocess.run(words, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300)
+    assert run.returncode == 0, run.stdout + run.stderr
+    assert "passed" in run.stdout
+    assert "skipped" not in run.stdout

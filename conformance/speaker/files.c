@@ -351,6 +351,7 @@ void write_response(const char *path, const Response *response)
 {
     size_t i, offset = 0;
     long end;
+    int failed;
     FILE *file = fopen(path, "wb");
     if (!file)
         broken(path, "cannot be written", "");
@@ -375,6 +376,7 @@ void write_response(const char *path, const Response *response)
     if (fseek(file, 0, SEEK_SET))
         broken(path, "cannot be written", "");
     put(file, (uint64_t)end - 8, 8);
-    if (ferror(file) | fclose(file))
+    failed = ferror(file);
+    if (fclose(file) || failed)
         broken(path, "cannot be written", "");
 }

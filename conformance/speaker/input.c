@@ -200,7 +200,7 @@ double *latents(const char *name, const Model *model, size_t *B)
 }
 
 /* The ten parameters, or Adam's moments of them, rounded to the model's dtype; `argument` is what messages call them.
-   The sizes are read from the shapes where `model->D` is 0. */
+   The sizes are read from the shapes where `model->L` is 0. */
 static void tensors_of(Model *model, double **tensors, const char *argument, const char *prefix)
 {
     size_t shape[2], i;
@@ -254,6 +254,6 @@ State read_state(const char *argument)
 double *matrix(size_t rows, size_t columns)
 {
     if (columns && rows > SIZE_MAX / sizeof(double) / columns)
-        refuse("value", "got %lu x %lu numbers; expected fewer", (unsigned long)rows, (unsigned long)columns);
+        refuse("value", "batch: got %lu x %lu numbers; expected fewer", (unsigned long)rows, (unsigned long)columns);
     return take(rows * columns, sizeof(double));
 }
