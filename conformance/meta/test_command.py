@@ -290,7 +290,8 @@ def test_oracle_passes_through_the_protocol(tmp_path: Path) -> None:
         module + "describe, load = backend.describe, backend.load\n", encoding="utf-8"
     )
     path = os.pathsep.join(filter(None, [str(Path(shared.__file__).parents[1]), os.environ.get("PYTHONPATH", "")]))
-    words = [sys.executable, "-m", "conformance", "oracle_vae", "-q", "-k", "not mnist and not whole-run and not full"]
+    options = ["-q", "--vae-dtype", "float64", "-k", "not mnist and not whole-run and not full"]
+    words = [sys.executable, "-m", "conformance", "oracle_vae", *options]
     environment = {**os.environ, "PYTHONPATH": path}
     run = subprocess.run(words, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300)
     assert run.returncode == 0, run.stdout + run.stderr

@@ -97,7 +97,14 @@ WRONG_SPEAKERS: Final = {
 
 @pytest.mark.parametrize(("file", "old", "new", "chapter"), WRONG_SPEAKERS.values(), ids=WRONG_SPEAKERS.keys())
 def test_wrong_speaker_is_rejected(build: Build, tmp_path: Path, file: str, old: str, new: str, chapter: str) -> None:
-    run = _grade(build("-O1", change=(file, old, new)), tmp_path, "-k", f"test_{chapter}.py and not full")
+    run = _grade(
+        build("-O1", change=(file, old, new)),
+        tmp_path,
+        "--vae-dtype",
+        "float64",
+        "-k",
+        f"test_{chapter}.py and not full",
+    )
     assert run.returncode == 1, run.stdout + run.stderr
     assert re.search(rf"^FAILED .*test_{chapter}\.py", run.stdout, re.MULTILINE), run.stdout
 
@@ -108,6 +115,20 @@ def test_state_of_another_size_is_refused(speaker: Path) -> None:
     with pytest.raises(ValueError, match=r"state\['encoder.fc1.weight'\]: got shape \(1, 3\); expected \(1, 2\)"):
         model.load_state(larger.state())
     np.testing.assert_array_equal(model.state()["encoder.fc1.weight"], model.params()["encoder.fc1.weight"])
+
+
+def test_request_that_no_adapter_sends_is_refused(speaker: Path) -> None:
+    backend = command.backend(str(speaker))
+    options = {"dtype": "float32", "device": "auto"}
+    with pytest.raises(ValueError, match=r"operation: got 'fit'; expected one of describe load "):
+        backend.ask("fit", {}, options)
+    with pytest.raises(ValueError, match="dtype: missing from the metadata"):
+        backend.ask("load", {}, {})
+    state = backend.load(parameters.initial(0, SIZES)).state()
+    with pytest.raises(ValueError, match=r"state\['adam.step'\]: got 1073741825; expected 0 to 1073741824"):
+        backend.ask("load_state", {**state, "adam.step": np.array(2**30 + 1)}, options)
+    with pytest.raises(TypeError, match=r"state\['adam.step'\]: got dtype F32; expected I64"):
+        backend.ask("load_state", {**state, "adam.step": np.array(1, np.float32)}, options)
 
 
 def _answer(speaker: Path, request: bytes, folder: Path) -> tuple[int, str, bytes]:

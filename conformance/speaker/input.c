@@ -246,8 +246,8 @@ State read_state(const char *argument)
     tensors_of(&state.model, state.v, argument, "adam.v.");
     snprintf(label, sizeof label, "%s['adam.step']", argument);
     state.step = *integers(label, "adam.step", NULL, 0);
-    if (state.step < 0)
-        refuse("value", "%s: got %ld; expected 0 or more", label, (long)state.step);
+    if (state.step < 0 || state.step > MAX_STEP)
+        refuse("value", "%s: got %ld; expected 0 to %ld", label, (long)state.step, (long)MAX_STEP);
     return state;
 }
 

@@ -72,8 +72,10 @@ typedef struct {
 typedef struct {
     Model model;
     double *m[PARAMETERS], *v[PARAMETERS]; /* Adam's moments */
-    int64_t step;
+    int64_t step;                          /* taken so far, at most MAX_STEP in a request */
 } State;
+
+enum { MAX_STEP = 1 << 30 };
 
 /* Every tensor of the forward pass of one image. */
 typedef struct {
