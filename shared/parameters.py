@@ -44,6 +44,10 @@ def sizes_of(params: Tensors) -> Sizes:
         if len(shape) != 2 or 0 in shape:
             raise ValueError(f"params[{name!r}]: got shape {shape}; expected two dimensions, (out, in), 1 or more each")
     hidden_dim, input_dim = params["encoder.fc1.weight"].shape
+    if np.shape(params["encoder.fc1.bias"]) == (input_dim,) != (hidden_dim,):
+        shape, bias = (hidden_dim, input_dim), (input_dim,)
+        hint = "weights are (out, in), not (in, out) as Keras and Flax store them"
+        raise ValueError(f"params['encoder.fc1.weight']: got shape {shape} with a bias of shape {bias}; {hint}")
     sizes = Sizes(input_dim, hidden_dim, params["encoder.fc2_mu.weight"].shape[0])
     _check_tensors("params", params, spec.parameter_shapes(sizes))
     return sizes

@@ -134,7 +134,10 @@ def _same(name: str, stored: Array, now: Array, allowed: Array | None) -> bool:
 
 def check(chosen: list[Case], *, thorough: bool) -> list[str]:
     """Everything wrong with the stored vectors. Tolerances that take minutes are derived anew only if `thorough`."""
-    stored = vectors.load()
+    try:
+        stored = vectors.load()
+    except vectors.VectorError as error:
+        return [str(error)]
     faults = []
     written = json.loads(vectors.MANIFEST.read_text(encoding="utf-8"))
     entries = [manifest_entry(case, stored[case.id].sha256) for case in cases.all_cases() if case.id in stored]
@@ -157,6 +160,8 @@ def main() -> int:
     parser.add_argument("--check", action="store_true", help="compute anew and compare; write nothing")
     parser.add_argument("--thorough", action="store_true", help="with --check: derive the tolerances of long runs too")
     arguments = parser.parse_args()
+    if arguments.thorough and not arguments.check:
+        parser.error("--thorough belongs to --check; without it the vectors are written anew")
     known = {case.id: case for case in cases.all_cases()}
     if unknown := [name for name in arguments.ids if name not in known]:
         parser.error(f"ID: got {', '.join(unknown)}; expected some of {', '.join(known)}")

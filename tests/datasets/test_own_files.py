@@ -209,7 +209,8 @@ def test_nothing_is_unpickled(tmp_path: Path, ending: str) -> None:
 def test_foreign_file(tmp_path: Path, content: bytes, ending: str) -> None:
     path = tmp_path / f"own.{ending}"
     path.write_bytes(content)
-    message = f"{path}: got a file that starts with {content[:6]!r}; expected the .npy or .npz format"
+    got = f"a file that starts with {content[:6]!r}" if content else "an empty file"
+    message = f"{path}: got {got}; expected the .npy or .npz format"
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
         datasets.load(str(path))
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from click.testing import Result
 
-from applications import runs
+from applications import pictures, runs
 from shared import oracle
 
 Train = Callable[..., Result]
@@ -122,3 +122,33 @@ def test_ctrl_c_leaves_a_folder_that_was_there(
     for out in (".", tmp_path / "mine"):
         assert train(*options, "--data", data, "--out", out).exit_code == 130
     assert (tmp_path / "mine").is_dir()
+
+
+def test_ctrl_c_in_the_first_epoch_leaves_the_former_run(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, train: Train, run: Run, options: tuple[str, ...]
+) -> None:
+    folder = run(data, tmp_path / "run", 2)
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+
+    def interrupted(*_: Any) -> Any:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(oracle.Oracle, "train", interrupted)
+    result = train(*options, "--data", data, "--out", folder, "--force")
+    assert (result.exit_code, result.stderr) == (
+        130,
+        "Interrupted before the first epoch was over: nothing is kept; the former run is as it was.\n",
+    )
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+
+
+def test_ctrl_c_while_drawing_says_what_is_missing(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, train: Train, options: tuple[str, ...]
+) -> None:
+    def interrupted(*_: Any, **__: Any) -> Any:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(pictures, "save_curve", interrupted)
+    result = train(*options, "--data", data, "--out", tmp_path / "run", "--epochs", 1)
+    assert result.exit_code == 130
+    assert f"{tmp_path / 'run'} is whole but for the pictures; to draw them: vae train --resume" in result.stderr

@@ -50,7 +50,8 @@ def test_resume_of_a_finished_run_draws_the_pictures_and_leaves_the_rest(finishe
     (finished / runs.SAMPLES).unlink()
     result = train("--resume", finished)
     assert result.exit_code == 0
-    assert "epoch" not in result.stdout
+    assert "has its 2 epochs already; --epochs N" in result.stdout
+    assert not re.search(r"^epoch", result.stdout, re.MULTILINE)
     assert {name: (finished / name).read_bytes() for name in runs.FILES} == before
 
 
@@ -169,7 +170,7 @@ def _truncate(path: Path) -> None:
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
-        (lambda folder: shutil.rmtree(folder), "config.json: No such file or directory"),
+        (lambda folder: shutil.rmtree(folder), "got no config.json there; expected a run's folder"),
         (lambda folder: (folder / runs.STATE).unlink(), "state.safetensors: No such file or directory"),
         (lambda folder: _truncate(folder / runs.STATE), "state.safetensors: not a readable safetensors file"),
         (lambda folder: shutil.copy(folder / runs.WEIGHTS, folder / runs.STATE), "state.safetensors: state: missing"),
