@@ -11,6 +11,7 @@ from shared import checks, files
 Certificate = Mapping[str, Any]  # report.schema.json
 
 SUFFIXES: Final = (".json", ".md")
+_LISTED: Final = 20  # failures that the terminal lists by name
 
 
 class CertificateError(Exception):
@@ -74,6 +75,11 @@ def summary(certificate: Certificate) -> Iterator[str]:
         yield f"{chapter['name']:<14}" + "".join(f"{cell:<33}" for cell in cells).rstrip()
     yield ""
     yield f"verdict: {headline(certificate)}"
+    failures = certificate["failures"]
+    for entry in failures[:_LISTED]:
+        yield f"fails: {_case(entry)} ({', '.join(entry['clauses'])})"
+    if len(failures) > _LISTED:
+        yield f"fails: {len(failures) - _LISTED} more"
     yield from _remarks(certificate)
 
 

@@ -12,7 +12,7 @@ from typing import Any, Final
 import numpy as np
 import pytest
 
-from conformance import certificate, comparator, deviations, report
+from conformance import certificate, comparator, deviations, failure, report
 from conformance.backend import BackendError, find
 from conformance.deviations import Deviation
 from conformance.report import Case, Outcome, Report
@@ -94,7 +94,7 @@ class Grader:
         """Skips the calling test, saying so, where the backend does not declare an ability by having its methods."""
         methods = [name for name in ABILITIES[ability] if not callable(getattr(self.untouched(), name, None))]
         if methods:
-            pytest.skip(f"{_ABSENT}{ability!r}: the model has no {', '.join(methods)}")
+            pytest.skip(f"{_ABSENT}{ability}: the model has no {', '.join(methods)}")
 
     def _load(self, params: Tensors) -> FullModel:
         return self.backend.load(_read_only(params), dtype=self.dtype, device=self._device)
@@ -185,9 +185,11 @@ def pytest_runtest_makereport(
     if entry and found.failed and raised is None:  # strict: it passes, and should not
         found.longrepr = f"passes, so {entry.place} is out of date: remove it, or name the dtype that it is true of"
     if found.when == "call" or not found.passed:
-        config = item.config
         outcome = _outcome(found, raised, entry)
-        config.stash[_REPORT].record(item.nodeid, outcome._replace(headroom=_quantities(item)))
+        item.config.stash[_REPORT].record(item.nodeid, outcome._replace(headroom=_quantities(item)))
+    vector, dtype = (_given(item).get(name) for name in ("vector", "grader"))
+    if found.failed and isinstance(raised, comparator.Mismatch) and isinstance(vector, Vector):
+        found.longrepr = failure.text(vector, str(dtype), str(raised))
     return found
 
 
@@ -237,8 +239,7 @@ def params() -> dict[str, Array]:
 
 def _case(item: pytest.Item) -> Case:
     """What the report calls a test."""
-    callspec = getattr(item, "callspec", None)
-    given = callspec.params if callspec else {}
+    callspec, given = getattr(item, "callspec", None), _given(item)
     chapter, dtype, vector = item.path.stem.removeprefix("test_"), given.get("grader"), given.get("vector")
     if isinstance(vector, Vector):
         return Case(vector.id, chapter, dtype, vector.clauses, is_vector=True)
@@ -246,6 +247,12 @@ def _case(item: pytest.Item) -> Case:
     name = f"{chapter}/{getattr(item, 'originalname', item.name)}" + (f"[{parameters}]" if parameters else "")
     marker = item.get_closest_marker("clause")
     return Case(name, chapter, dtype, marker.args if marker else ())
+
+
+def _given(item: pytest.Item) -> dict[str, Any]:
+    """The parameters of a test."""
+    callspec = getattr(item, "callspec", None)
+    return dict(callspec.params) if callspec else {}
 
 
 def _outcome(found: pytest.TestReport, raised: BaseException | None, entry: Deviation | None) -> Outcome:
