@@ -43,7 +43,7 @@ def _spoken(command: str) -> Backend:
     try:
         return cast(Backend, speaker(command))
     except Exception as error:
-        raise BackendError(f"--vae-command: cannot use {command!r}: {type(error).__name__}: {error}") from error
+        raise BackendError(f"--vae-command: cannot use {command!r}: {error or type(error).__name__}") from error
 
 
 def _where(error: Exception) -> str:

@@ -24,8 +24,8 @@ WORDS: Final = {
     report.UNTESTED: "-",
 }
 LEGEND: Final = (
-    "yes conforms; dev deviates as declared; NO does not conform; part: only a part",
-    "was run; none: nothing was run; absent: the backend lacks the ability; -: no test",
+    "yes: conforms; dev: deviates as declared; NO: does not conform; part: only a",
+    "part was run; none: nothing was run; absent: lacks the ability; -: no test",
 )
 WIDTH: Final = 80
 
@@ -60,7 +60,8 @@ def lines(certificates: Sequence[certificate.Certificate]) -> Iterator[str]:
     for head, one in zip(heads, certificates, strict=True):
         run = one["run"]
         yield f"{head}: {certificate.headline(one)}"
-        yield f"  {certificate.subject(run)}, {run['date']}, specification {run['spec_version']}"
+        yield f"  {certificate.subject(run)}"
+        yield f"  {run['date']}, specification {run['spec_version']}"
         if run["vectors_sha256"] != report.vectors_sha256():
             yield "  graded with other vectors than this installation's"
 

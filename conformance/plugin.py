@@ -92,9 +92,9 @@ class Grader:
 
     def require(self, ability: str) -> None:
         """Skips the calling test, saying so, where the backend does not declare an ability by having its methods."""
-        methods = [name for name in ABILITIES[ability] if not callable(getattr(self.untouched(), name, None))]
+        methods = {name for name in ABILITIES[ability] if not callable(getattr(self.untouched(), name, None))}
         if methods:
-            pytest.skip(f"{_ABSENT}{ability}: the model has no {', '.join(methods)}")
+            pytest.skip(f"{_ABSENT}{ability!r}: the model has no {', '.join(sorted(methods))}")
 
     def _load(self, params: Tensors) -> FullModel:
         return self.backend.load(_read_only(params), dtype=self.dtype, device=self._device)
@@ -265,7 +265,9 @@ def _outcome(found: pytest.TestReport, raised: BaseException | None, entry: Devi
         reason, cause = (entry.reason, entry.cause) if entry else (found.wasxfail, None)
         return Outcome("deviating", reason, cause=cause, seen=text)
     reason = str(raised)
-    return Outcome("absent", reason.removeprefix(_ABSENT)) if reason.startswith(_ABSENT) else Outcome("skipped", reason)
+    if reason.startswith(_ABSENT):
+        return Outcome("absent", reason.removeprefix(_ABSENT).replace("'", ""))
+    return Outcome("skipped", reason)
 
 
 def _quantities(item: pytest.Item) -> dict[str, float]:
