@@ -74,7 +74,7 @@ def conformance(session: nox.Session, backend: str) -> None:
         report = ("--report", str(certificate))
         session.run("python", "-m", "conformance", module, *report, *session.posargs, env=QUIET_TENSORFLOW)
     if backend != "oracle":
-        session.run("pytest", "tests/listing", "--listing", backend, env=QUIET_TENSORFLOW)
+        session.run("pytest", "tests/standalone", "--framework", backend, env=QUIET_TENSORFLOW)
 
 
 @nox.session

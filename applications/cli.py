@@ -17,14 +17,14 @@ except ModuleNotFoundError as error:  # NumPy and safetensors are all that this 
     raise SystemExit("Error: the vae command needs click; try: pip install 'vae-rosetta[app]'") from error
 
 from applications.errors import OneLineErrors
+from implementations import BACKENDS, installed
 from shared import spec
 
-PREFERRED: Final = ("torch", "jax", "tensorflow", "oracle")  # all backends; --backend is the first that is installed
-_FIRST_INSTALLED: Final = f"the first installed of {', '.join(PREFERRED)}"
+_FIRST_INSTALLED: Final = f"the first installed of {', '.join(BACKENDS)}"
 
 _backend = click.option(
     "--backend",
-    type=click.Choice(PREFERRED),
+    type=click.Choice(list(BACKENDS)),
     show_default=_FIRST_INSTALLED,
     help="A framework, or NumPy (oracle).",
 )
@@ -146,7 +146,4 @@ def main() -> None:
 
 
 def _default_backend() -> str:
-    from implementations import installed
-
-    present = installed()
-    return next(name for name in PREFERRED if name in present)
+    return installed()[0]

@@ -62,16 +62,20 @@ def check_free(folder: Path, *, force: bool) -> None:
         raise ValueError(f"out: got {folder}, which is not empty; {hint}--force replaces it, or choose another")
 
 
-def create(folder: Path) -> None:
+def create(folder: Path) -> bool:
     """Makes `folder`, which may exist, ready for a new run: files of a former run are deleted, others stay.
+
+    Returns whether the folder is new.
 
     Raises:
         OSError: the folder cannot be made or written to.
     """
+    new = not folder.exists()
     folder.mkdir(parents=True, exist_ok=True)
     tempfile.TemporaryFile(dir=folder).close()  # better now than after the first epoch
     for name in FILES:
         (folder / name).unlink(missing_ok=True)
+    return new
 
 
 def write(folder: Path, config: Json, metrics: Sequence[Json], model: Trainable) -> None:

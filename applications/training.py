@@ -61,6 +61,7 @@ class _Job:
     backend: Backend
     model: Trainable
     data: Dataset
+    made_folder: bool = False  # for this run: then it goes again if nothing is kept
 
 
 def start(settings: Settings, out: Path | None, *, force: bool) -> None:
@@ -79,8 +80,8 @@ def start(settings: Settings, out: Path | None, *, force: bool) -> None:
     sizes = Sizes(data.train.shape[1], settings.hidden_dim, settings.latent_dim)
     backend = backend_module(settings.backend)
     model = backend.load(parameters.initial(settings.seed, sizes), dtype=settings.dtype, device=settings.device)
-    runs.create(folder)
-    _train(_Job(folder, _config(settings, data, backend), [], backend, model, data))
+    made = runs.create(folder)
+    _train(_Job(folder, _config(settings, data, backend), [], backend, model, data, made))
 
 
 def resume(folder: Path, given: Mapping[str, Any]) -> None:
@@ -148,7 +149,7 @@ def _config(settings: Settings, data: Dataset, backend: Backend) -> Json:
             "protocol": data.protocol,
         },
         "epochs_done": 0,
-        "describe": dict(backend.describe()),
+        "describe": {**backend.describe(), **({} if settings.device == "auto" else {"device": settings.device})},
         "versions": versions(settings.backend),
         "earlier": [],  # what did the epochs before, for each time that the run was resumed
     }
@@ -177,9 +178,8 @@ def _train(job: _Job) -> None:
         with report:
             for epoch in epochs:
                 if epoch.test is None or not math.isfinite(epoch.objective + epoch.test.objective):
-                    raise FloatingPointError(
-                        f"epoch {epoch.number}: the objective is not finite; {job.folder} has the epochs before"
-                    )
+                    kept = f"; {job.folder} has the epochs before" if metrics else ""
+                    raise FloatingPointError(f"epoch {epoch.number}: the objective is not finite{kept}")
                 metrics.append(runs.metrics_line(epoch))
                 runs.write(job.folder, {**config, "epochs_done": epoch.number}, metrics, job.model)
                 report.epoch(epoch)
@@ -194,7 +194,7 @@ def _train(job: _Job) -> None:
 def _interrupted(job: _Job) -> str:
     """Draws the pictures of what is kept, and says what that is, by the files: the loop was cut short anywhere."""
     if not (job.folder / runs.STATE).exists():
-        if not any(job.folder.iterdir()):
+        if job.made_folder and not any(job.folder.iterdir()):
             job.folder.rmdir()
         return "Interrupted before the first epoch was over: nothing is kept."
     _draw(job)

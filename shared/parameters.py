@@ -3,6 +3,7 @@
 import os
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Final
 
 import numpy as np
 import safetensors
@@ -11,6 +12,8 @@ import safetensors.numpy
 from shared import checks, files, spec, stream
 from shared.contract import Array, Tensors
 from shared.spec import Sizes
+
+MAX_STEP: Final = 2**30  # of Adam, in a state: a 32-bit counter has room to go on from there
 
 
 def initial(seed: int, sizes: Sizes = Sizes()) -> dict[str, Array]:
@@ -65,8 +68,8 @@ def check_state(state: Tensors, sizes: Sizes) -> None:
     step = state["adam.step"]
     if not isinstance(step, np.ndarray) or step.dtype.kind not in "iu" or step.shape != ():
         raise TypeError(f"state['adam.step']: got {step!r}; expected an integer array of shape ()")
-    if step < 0:
-        raise ValueError(f"state['adam.step']: got {step}; expected 0 or more")
+    if not 0 <= step <= MAX_STEP:
+        raise ValueError(f"state['adam.step']: got {step}; expected 0 to {MAX_STEP}")
     _check_tensors("state", state, {name: shape for name, shape in shapes.items() if name != "adam.step"})
 
 
