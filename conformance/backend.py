@@ -19,11 +19,11 @@ def find(module: str | None, command: str | None) -> Backend:
         BackendError: both are given or none, the module cannot be imported or lacks the contract's functions, or the
             command cannot be started.
     """
-    if module and not command:
+    if module is not None and command is None:
         return _imported(module)
-    if command and not module:
+    if command is not None and module is None:
         return _spoken(command)
-    got = "both" if module else "neither"
+    got = "neither" if module is None else "both"
     raise BackendError(f"got {got} of --vae-backend and --vae-command; expected one: a module's name or a command")
 
 

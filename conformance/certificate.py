@@ -64,7 +64,7 @@ def read(path: Path) -> dict[str, Any]:
 
 def subject(run: Mapping[str, Any]) -> str:
     """Who was graded: the module's dotted name, or the command."""
-    return str(run["module"] or run["command"])
+    return str(run["command"] if run["module"] is None else run["module"])
 
 
 def summary(certificate: Certificate) -> Iterator[str]:
