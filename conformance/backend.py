@@ -2,8 +2,7 @@
 
 import importlib
 import traceback
-from collections.abc import Callable
-from typing import Any, cast
+from typing import cast
 
 from shared.contract import Backend
 
@@ -39,9 +38,10 @@ def _imported(name: str) -> Backend:
 
 
 def _spoken(command: str) -> Backend:
-    speaker: Callable[[str], Any] = importlib.import_module("conformance.command").backend
+    from conformance.command import backend  # here, so that a module is graded without it
+
     try:
-        return cast(Backend, speaker(command))
+        return cast(Backend, backend(command))
     except Exception as error:
         raise BackendError(f"--vae-command: cannot use {command!r}: {error or type(error).__name__}") from error
 

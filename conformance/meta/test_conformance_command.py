@@ -69,6 +69,13 @@ def test_module_is_graded_without_the_commands(tmp_path: Path) -> None:
     assert run.returncode == 0, run.stdout + run.stderr
 
 
+def test_command_that_cannot_be_graded_is_one_line(tmp_path: Path) -> None:
+    run = suite(tmp_path, "--vae-command", f"'{sys.executable}' -c 0", "-q")
+    assert run.returncode == 4
+    assert "ERROR: --vae-command: cannot use" in run.stdout + run.stderr
+    assert "Traceback" not in run.stdout + run.stderr
+
+
 def _certificate(folder: Path, module: str, result: str) -> Path:
     """A certificate in which each clause has one case, with the same result."""
     gathered = Report(report.run_identity({"module": module, "command": None}, oracle, "auto"))
