@@ -6,6 +6,7 @@ from pathlib import Path
 
 USAGE = """\
 usage: python -m conformance MODULE [--vae-dtype float32|float64] [--vae-device auto|cpu|cuda] [pytest options]
+       python -m conformance audit MODULE:FUNCTION [--help]
 
 Grades MODULE, a dotted name that can be imported from here, against the specification. MODULE offers describe() and
 load(params, *, dtype, device): see shared/contract.py. Exit code 0: it conforms; 1: it does not; 4: it cannot be
@@ -23,6 +24,10 @@ def main(arguments: list[str] | None = None) -> int:
     if not arguments or arguments[0] in ("-h", "--help"):
         print(USAGE, end="")
         return 0 if arguments else 4
+    if arguments[0] == "audit":
+        from conformance.audit import cli
+
+        return cli.main(arguments[1:])
     module, *options = arguments
     if module.startswith("-"):
         print(f"MODULE: got the option {module!r}; expected the module's dotted name first\n\n{USAGE}", file=sys.stderr)
