@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final, NoReturn
 
-from conformance.audit import hypotheses, tensors
+from conformance.audit import tensors
 from conformance.audit.examination import BATCH, examine
 from conformance.audit.findings import DECLARATIONS, Findings, describe, ratio
 from conformance.audit.probe import AuditError
@@ -46,7 +46,6 @@ def main(arguments: Sequence[str]) -> int:
             batch=options.batch,
             framework=options.tensors,
             arguments=options.arguments.split(",") if options.arguments else None,
-            likelihood=options.likelihood,
             declared=options.declare,
         )
         if options.json:
@@ -75,12 +74,12 @@ def table(found: Findings) -> str:
         ("likelihood", f"{found.likelihood}; to be {found.sign}"),
         ("effective beta", "unknown" if beta is None else f"{beta:.6g} (+- {found.beta_uncertainty:.0e})"),
         ("batch", found.batch_reduction if alike else batch),
-        ("pixels", f"{found.pixel_reduction}; scale {_scale(found.reconstruction_scale, found)}"),
-        ("latents", f"{found.latent_reduction}; scale {_scale(found.kl_scale, found)}"),
+        ("pixels", f"{found.pixel_reduction}; scale {_scale(found.reconstruction_scale, found.pixels)}"),
+        ("latents", f"{found.latent_reduction}; scale {_scale(found.kl_scale, found.latent_dim, found.pixels)}"),
         ("second latent", found.second_latent),
         ("clamp", found.clamp),
         *[("off at", f"{fault.where}: {describe(fault)}") for fault in (*found.faults, *found.kl_faults)],
-        *([("constant", f"{found.constant:.6g} per image")] if found.constant else []),
+        *([("constant", f"{found.constant:.6g} per image{found.constant_is}")] if found.constant else []),
     ]
     lines = [f"{key:<15} {text}".rstrip() for key, text in rows]
     for deviation in found.deviations:
@@ -101,8 +100,10 @@ def _weights(weights: dict[str, float | None]) -> str:
     return " + ".join(terms) or "constant"
 
 
-def _scale(value: float | None, found: Findings) -> str:
-    return "unknown" if value is None else ratio(value, found)
+def _scale(value: float | None, *sizes: int) -> str:
+    """As a fraction of the first size of which it is one."""
+    texts = ["unknown"] if value is None else [ratio(value, size) for size in sizes]
+    return next((text for text in texts if "/" in text), texts[0])
 
 
 def _callable(text: str) -> Callable[..., Any]:
@@ -165,21 +166,6 @@ def _parser() -> argparse.ArgumentParser:
         "--arguments",
         metavar="ORDER",
         help="recon,x,mu,logvar in the order it takes them, or by keyword: y_pred=recon,y_true=x,m=mu,s=logvar",
-    )
-    which = parser.add_mutually_exclusive_group()
-    which.add_argument(
-        "--logits",
-        dest="likelihood",
-        action="store_const",
-        const=hypotheses.LOGITS,
-        help="hold the reconstruction against the cross-entropy on logits only",
-    )
-    which.add_argument(
-        "--probabilities",
-        dest="likelihood",
-        action="store_const",
-        const=hypotheses.PROBABILITIES,
-        help="the same, on probabilities",
     )
     parser.add_argument("--declare", choices=DECLARATIONS, help="the difference that a loss on probabilities admits to")
     return parser

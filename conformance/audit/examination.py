@@ -1,26 +1,25 @@
 """The examination: what a loss does to two images and two latents, found by moving them and looking at its value.
 
-Order: place the arguments, pick the total, name the likelihood and the KL, weigh both, see how the weights change with
-batch, pixels and latents, then go to the extremes. Everything up to there is linear: a weight is the slope of the loss
+Order: identify the arguments, the total and both formulas, see how their weights change with batch, pixels and latents,
+look for what is no weighted sum, then go to the extremes. Up to there all is linear: a weight is the slope of the loss
 against the formula's own sum, over moves of all elements at once, so that a KL of weight 1e-6 still shows in float64.
 
-Symbols: B batch, D pixels, L latents, K moves, E elements of the answer.
+Symbols: B batch, D pixels, L latents.
 """
 
-import itertools
 import math
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 import numpy as np
 
-from conformance.audit import extremes, hypotheses, measure, tensors
+from conformance.audit import extremes, hypotheses, measure
 from conformance.audit.findings import DECLARATIONS, UNUSED, Findings, deviations
 from conformance.audit.hypotheses import Fit, Term
+from conformance.audit.identify import Identified, identify
 from conformance.audit.measure import RESPONDS, Arrays, Moves, Sizes, Total
-from conformance.audit.probe import Answer, AuditError, Probe, choose_total, placements, slots
+from conformance.audit.probe import AuditError
 from shared import spec
-from shared.oracle import Real
 
 BATCH: Final = 4
 
@@ -34,7 +33,6 @@ def examine(
     batch: int = BATCH,
     framework: str = "auto",
     arguments: Sequence[str] | None = None,
-    likelihood: str | None = None,
     declared: str | None = None,
 ) -> Findings:
     """Examines a loss of (reconstruction, target, mu, logvar), in whatever order it takes them.
@@ -47,7 +45,6 @@ def examine(
         batch: B; 2 B, 2 D and 2 L are tried too.
         framework: whose tensors it takes: numpy, torch, tensorflow, jax, or "auto" to try.
         arguments: the four roles recon, x, mu, logvar in the order of the arguments, or "keyword=role".
-        likelihood: hypotheses.LOGITS or PROBABILITIES, where the loss fits neither alone.
         declared: "probs-clamp100" or "probs-clip1e-7": the difference that a loss on probabilities admits to.
 
     Raises:
@@ -56,104 +53,22 @@ def examine(
     sizes = Sizes(batch, input_shape, latent_dim)
     if declared is not None and declared not in DECLARATIONS:
         raise AuditError(f"--declare: got {declared!r}; expected {' or '.join(DECLARATIONS)}")
-    probe = _placed(loss, framework, arguments, sizes)
-    images, latents, base = measure.image_moves(sizes), measure.latent_moves(sizes), measure.base(sizes)
-    first = probe.answer(*base)
-    noise, random = measure.noise(probe, base), probe.answer(*base)
-    if not np.array_equal(first.values, random.values, equal_nan=True):
-        raise AuditError("the loss returned two values for the same arguments: it draws at random; pass the noise in")
-    if not np.all(np.isfinite(first.values)):
-        raise AuditError(f"the loss is {first.values} at images near 0.5 and latents near 0.8: nothing can be measured")
-    on_images, on_latents = _table(probe, images), _table(probe, latents)
-    moved = [[bool(np.std(column) > RESPONDS * n) for column, n in zip(t.T, noise)] for t in (on_images, on_latents)]
-    weights, words = choose_total(first, *moved)
-    total = Total(probe, weights, float(np.sum(noise * weights)))
-    if np.std(on_images @ weights) <= RESPONDS * total.noise:
-        raise AuditError(f"{words}: does not change with the images; is it the total? --arguments tells their order")
-    total.likelihood = _likelihood(total, images, on_images @ weights, likelihood)
-    inert = bool(np.std(on_latents @ weights) <= RESPONDS * total.noise)
-    total.divergence = None if inert else _divergence(total, latents, on_latents @ weights)
-    unnamed = None if inert or total.divergence else _unnamed(total, latents, on_latents @ weights)
-    swapped, told_by = _arrange(total)
-    # from here on arrays[0] is the reconstruction and arrays[2] is mu
-    found = _weighed(total, sizes, first, inert, unnamed)
-    found.loss, found.total, found.told_by, found.swapped, found.declared = name, words, told_by, swapped, declared
+    known = identify(loss, sizes, framework, arguments)
+    total = known.total
+    found = _weighed(known, sizes)
+    found.loss, found.declared = name, declared
     roles = ("reconstruction", "target", "mu", found.second_latent if total.divergence else "logvar")
     by_slot = sorted((place, role) for place, role in zip(total.probe.order, roles, strict=True))
     found.arguments = {total.probe.slots[place].label: role for place, role in by_slot}
-    found.elements = _elements(total, first, (on_images, images), (on_latents, latents), noise)
+    found.elements = _elements(known, sizes)
     extremes.examine(total, sizes, found)
     found.deviations = deviations(found)
     return found
 
 
-def _placed(loss: Callable[..., Any], framework: str, arguments: Sequence[str] | None, sizes: Sizes) -> Probe:
-    """The first framework, order of arguments and precision that the loss takes; float64 before float32."""
-    found = slots(loss, arguments)
-    names = list(tensors.candidates(loss)) if framework == "auto" else [framework]
-    failures: list[str] = []
-    for name in names:
-        try:
-            loaded = tensors.load(name)
-        except ImportError as error:
-            failures.append(f"{name}: {error}")
-            continue
-        orders = list(placements(found))[: 1 if arguments is not None else None]
-        for dtype, order in itertools.product(("float64", "float32"), orders):
-            probe = Probe(loss, loaded, found, order, dtype)
-            try:
-                probe.answer(*measure.base(sizes))
-            except Exception as error:  # a stranger's code may raise anything
-                text = (str(error).strip() or type(error).__name__).splitlines()[0]
-                failures.append(f"{name}: {text}")
-            else:
-                return probe
-    shape = ", ".join(str(n) for n in (sizes.batch, *sizes.image))
-    tried = f"images ({shape}) and latents ({sizes.batch}, {sizes.latent_dim})"
-    raise AuditError(f"the loss takes no order of {tried}; first of {len(failures)} errors: {failures[0]}")
-
-
-def _arrange(total: Total) -> tuple[list[str], str]:
-    """Puts the total's arrays into the order (reconstruction, target, mu, second): as the loss behaves, or where that
-    does not tell, as the names say. Returns the arguments whose names say otherwise, and who told."""
-    probe, swapped = total.probe, []
-    told_by, flips = "behaviour", []
-    for fit, pair, roles in (
-        (total.likelihood, probe.order[:2], ("recon", "x")),
-        (total.divergence, probe.order[2:], ("mu", "logvar")),
-    ):
-        named = tuple(probe.slots[place].role for place in pair)
-        by_name = named == roles[::-1]
-        if fit is None or fit.tied:
-            told_by = "names" if None not in named else "place"
-            flips.append(by_name)
-            continue
-        flips.append(fit.swapped)
-        if None not in named and fit.swapped != by_name:
-            swapped += [probe.slots[place].label for place in pair]
-    total.probe = probe.reordered(*flips)
-    total.likelihood = total.likelihood and total.likelihood._replace(swapped=False)
-    total.divergence = total.divergence and total.divergence._replace(swapped=False)
-    return swapped, told_by
-
-
-def _likelihood(total: Total, moves: Moves, values: Real, told: str | None) -> Fit | None:
-    terms = {told: hypotheses.LIKELIHOODS[told]} if told else hypotheses.LIKELIHOODS
-    return hypotheses.fit(terms, _pairs(total.probe, moves, 0), values, total.noise)
-
-
-def _divergence(total: Total, moves: Moves, values: Real) -> Fit | None:
-    return hypotheses.fit(hypotheses.DIVERGENCES, _pairs(total.probe, moves, 2), values, total.noise)
-
-
-def _unnamed(total: Total, moves: Moves, values: Real) -> str:
-    labels = [total.probe.slots[place].label for place in total.probe.order[2:]]
-    parts = hypotheses.in_parts(_pairs(total.probe, moves, 2), values, (labels[0], labels[1]))
-    return f"unknown: {parts}" if parts else "unknown: no known KL fits"
-
-
-def _weighed(total: Total, sizes: Sizes, first: Answer, inert: bool, unnamed: str | None) -> Findings:
+def _weighed(known: Identified, sizes: Sizes) -> Findings:
     """The findings that follow from the two weights and from how they change with B, D and L."""
+    total, first, inert = known.total, known.first, known.inert
     c_r = total.likelihood.weight if total.likelihood else None
     c_k = total.divergence.weight if total.divergence else 0.0 if inert else None
     batch_r, batch_k = _reductions(total, sizes, sizes._replace(batch=2 * sizes.batch))
@@ -182,15 +97,15 @@ def _weighed(total: Total, sizes: Sizes, first: Answer, inert: bool, unnamed: st
         latent_dim=sizes.latent_dim,
         batch=sizes.batch,
         arguments={},
-        told_by="",
-        swapped=[],
+        told_by=known.told_by,
+        swapped=known.swapped,
         returns=first.kind,
-        total="",
+        total=known.words,
         elements={},
         ignored=list(first.ignored),
         likelihood=total.likelihood.name if total.likelihood else "unknown: no known likelihood fits",
         sign="maximised" if c_r is not None and c_r < 0 else "minimised",
-        second_latent=total.divergence.name if total.divergence else unnamed or UNUSED,
+        second_latent=total.divergence.name if total.divergence else known.unnamed or UNUSED,
         effective_beta=c_k / c_r if c_r and c_k is not None else None,
         beta_uncertainty=RESPONDS * total.noise / float(span) / abs(c_r) if c_r else 0.0,
         reconstruction_scale=scale_r,
@@ -231,10 +146,10 @@ def _reductions(total: Total, sizes: Sizes, larger: Sizes) -> tuple[str, str]:
 
 
 def _slope(total: Total, moves: Moves, formula: Callable[[Arrays], float]) -> float:
-    """The weight of a formula, from the two moves that change it most."""
+    """The weight of a formula, from the move that raises it most and one half as far."""
     sums = [formula(move) for move in moves]
-    low, high = moves[int(np.argmin(sums))], moves[int(np.argmax(sums))]
-    rise = max(sums) - min(sums)
+    low, high = (moves[int(np.argmin(np.abs(np.array(sums) - part * max(sums))))] for part in (0.5, 1.0))
+    rise = formula(high) - formula(low)
     return (total(high) - total(low)) / rise if rise else 0.0
 
 
@@ -265,7 +180,7 @@ def _irregular(total: Total, sizes: Sizes) -> list[str]:
         if fit and not _even(total, base, which, fit.weight, formula):
             found.append(f"{word} have unequal weights")
     if total.divergence and not any("latents" in words for words in found):
-        found += _out_of_proportion(total, base, total.divergence.weight)
+        found += _out_of_proportion(total, base, total.divergence)
     return found
 
 
@@ -282,10 +197,11 @@ def _even(total: Total, base: Arrays, which: int, weight: float, formula: Callab
     return True
 
 
-def _out_of_proportion(total: Total, base: Arrays, weight: float) -> list[str]:
-    """Free bits, capacities and clamps: a KL whose weight depends on how large it is."""
+def _out_of_proportion(total: Total, base: Arrays, divergence: Fit) -> list[str]:
+    """Free bits, capacities and clamps: a KL whose weight depends on how large it is, from the prior outwards."""
+    weight, second = divergence.weight, np.full_like(base[3], hypotheses.AT_PRIOR.get(divergence.name, 0.0))
     for mean in (0.01, 0.1, 1.0, 10.0, 100.0):
-        ends = [(base[0], base[1], np.full_like(base[2], mean * f), np.ones_like(base[3])) for f in (1.0, 1.3)]
+        ends = [(base[0], base[1], np.full_like(base[2], mean * f), second) for f in (1.0, 1.3)]
         rise = total.kl(ends[1]) - total.kl(ends[0])
         got = total(ends[1]) - total(ends[0])
         if abs(got - weight * rise) > RESPONDS * total.noise + 1e-3 * abs(weight * rise):
@@ -294,30 +210,20 @@ def _out_of_proportion(total: Total, base: Arrays, weight: float) -> list[str]:
     return []
 
 
-def _elements(
-    total: Total, first: Answer, images: tuple[Real, Moves], latents: tuple[Real, Moves], noise: Real
-) -> dict[str, dict[str, float | None]]:
+def _elements(known: Identified, sizes: Sizes) -> dict[str, dict[str, float | None]]:
     """The weight of both formulas in each element of the answer; None where an element moves but fits neither."""
-    result: dict[str, dict[str, float | None]] = {}
-    for e, name in enumerate(first.names):
-        result[name] = {}
-        for key, (table, moves), terms, fit, start in (
-            ("reconstruction", images, hypotheses.LIKELIHOODS, total.likelihood, 0),
-            ("kl", latents, hypotheses.DIVERGENCES, total.divergence, 2),
-        ):
-            if np.std(table[:, e]) <= RESPONDS * noise[e]:
-                result[name][key] = 0.0
-                continue
-            known: dict[str, Term] = {fit.name: terms[fit.name]} if fit else dict(terms)
-            alone = hypotheses.fit(known, _pairs(total.probe, moves, start), table[:, e], float(noise[e]))
-            result[name][key] = alone.weight if alone else None
+    probe, result = known.total.probe, dict[str, dict[str, float | None]]()
+    sides = (
+        ("reconstruction", measure.image_moves(sizes), hypotheses.LIKELIHOODS, known.total.likelihood, 0),
+        ("kl", measure.latent_moves(sizes), hypotheses.DIVERGENCES, known.total.divergence, 2),
+    )
+    for key, moves, terms, fit, start in sides:
+        answers = measure.table(probe, moves)
+        formulas: dict[str, Term] = {fit.name: terms[fit.name]} if fit else dict(terms)
+        for name, values, noise in zip(known.first.names, answers.T, known.noise, strict=True):
+            weight: float | None = 0.0
+            if np.std(values) > RESPONDS * noise:
+                alone = hypotheses.fit(formulas, measure.pairs(probe, moves, start), values, float(noise))
+                weight = alone.weight if alone else None
+            result.setdefault(name, {})[key] = weight
     return result
-
-
-def _table(probe: Probe, moves: Moves) -> Real:
-    """(K, E) the answer's elements at each move."""
-    return np.stack([probe.answer(*arrays).values for arrays in moves])
-
-
-def _pairs(probe: Probe, moves: Moves, start: int) -> list[tuple[Real, Real]]:
-    return [(probe.stored(move[start]), probe.stored(move[start + 1])) for move in moves]

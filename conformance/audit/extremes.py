@@ -88,7 +88,8 @@ class _Latents:
         assert total.divergence is not None
         self._probe, self._weights, self._sizes = total.probe.with_dtype(dtype), total.weights, sizes
         self._scale = total.divergence.weight * sizes.batch * sizes.latent_dim
-        self._rest = self._total(0.0)
+        # at a KL of 2 nats a latent, beyond what free bits would hide
+        self._rest = self._total(2.0) - self._scale * float(oracle.kl_terms(np.array(0.0), np.array(2.0)))
         self.resolution = abs(total.noise / self._scale) if dtype == total.probe.dtype else 0.0
         if dtype == "float32":
             self.resolution += abs(float(np.finfo(np.float32).eps) * self._rest * 16.0 / self._scale)
@@ -172,11 +173,12 @@ def _at(pixels: _Pixels, at: tuple[float, float], exact: float, slope: float, wh
     fault = _value_fault(pixels.value(*at), exact, where)
     faults += [fault] if fault else []
     got = pixels.slope(*at)
-    if abs(slope) > STEEP and not (fault and fault.kind in ("nan", "inf")):
-        if np.isnan(got):
-            faults.append(Fault(f"{where} (its gradient)", "nan", got, slope))
-        elif abs(got) < VALUE:
-            faults.append(Fault(where, "zero gradient", got, slope))
+    if fault and fault.kind in ("nan", "inf"):
+        return faults
+    if np.isnan(got):
+        faults.append(Fault(f"{where} (its gradient)", "nan", got, slope))
+    elif abs(slope) > STEEP and abs(got) < VALUE:
+        faults.append(Fault(where, "zero gradient", got, slope))
     return faults
 
 

@@ -70,6 +70,21 @@ class Findings:
     deviations: list[Deviation] = dataclasses.field(default_factory=list)
 
     @property
+    def pixels(self) -> int:
+        """D."""
+        return math.prod(self.input_shape)
+
+    @property
+    def constant_is(self) -> str:
+        """The name of the constant: for a squared error, the normaliser of the Gaussian with that weight."""
+        scale = abs(self.reconstruction_scale or 0.0)
+        if not scale or not self.likelihood.startswith("Gaussian"):
+            return ""
+        normaliser = self.pixels / 2.0 * math.log(2.0 * math.pi / scale)
+        close = abs(abs(self.constant) - abs(normaliser)) < 1e-3 * abs(normaliser)
+        return f": the normaliser of a Gaussian of deviation {_g(scale**-0.5)}" if close else ""
+
+    @property
     def conforms(self) -> bool:
         """Whether it is the specification's loss, up to batch reduction and the declared difference."""
         return not self.deviations
@@ -127,7 +142,8 @@ def _of_saturation(found: Findings) -> list[Deviation]:
         wrong.append(Deviation(what, "P03, loss.bce.logits", "the framework's own softplus, not max and abs"))
     flat = [fault for fault in found.faults if fault.kind in ("value", "zero gradient")]
     if flat and found.likelihood == hypotheses.LOGITS and found.declared is None:
-        what = f"the reconstruction saturates: {found.clamp}; at {flat[0].where} {describe(flat[0])}"
+        how = "loses its digits" if found.clamp == "none" else f"saturates: {found.clamp}"
+        what = f"the reconstruction {how}; at {flat[0].where} {describe(flat[0])}"
         wrong.append(Deviation(what, "P01, loss.bce.logits", "compute it from logits"))
     return wrong
 
@@ -147,8 +163,9 @@ def _of_weights(found: Findings) -> list[Deviation]:
             Deviation(f"effective beta {_g(beta)} ({why})", "P04, loss.objective", "sum over pixels and latents")
         )
     if scale is not None and abs(abs(scale) - 1) > near:
-        what = f"the reconstruction is scaled by {ratio(scale, found)}: the loss is not in nats per image"
-        wrong.append(Deviation(what, "P04, loss.objective", "sum over pixels"))
+        what = f"the reconstruction is scaled by {ratio(scale, found.pixels)}: the loss is not in nats per image"
+        fix = "sum over pixels" if found.pixel_reduction.startswith("mean") else "weight the reconstruction by 1"
+        wrong.append(Deviation(what, "P04, loss.objective", fix))
     if beta and found.kl_batch_reduction != found.batch_reduction:
         what = f"batch: {found.batch_reduction} for the reconstruction, {found.kl_batch_reduction} for the KL"
         wrong.append(Deviation(f"{what}: beta changes with the batch size", "P04, P11", "reduce both alike"))
@@ -195,7 +212,7 @@ def _of_the_rest(found: Findings) -> list[Deviation]:
         fix = "torch takes (input, target), Keras (y_true, y_pred), optax (logits, labels)"
         wrong.append(Deviation(what, "P08", fix))
     if abs(found.constant) > 0.0:
-        what = f"a constant of {_g(found.constant)} per image is added"
+        what = f"a constant of {_g(found.constant)} per image is added{found.constant_is}"
         wrong.append(Deviation(what, "loss.objective", "no effect on training; leave it out of what is reported"))
     if found.mutates:
         wrong.append(Deviation(f"changes its argument {', '.join(found.mutates)}", "input", "compute out of place"))
@@ -209,12 +226,11 @@ def describe(fault: Fault) -> str:
     return f"it is {_g(fault.got)} instead of {_g(fault.exact)}"
 
 
-def ratio(value: float, found: Findings) -> str:
-    """A scale as a fraction of the pixels where it is one: 2/784."""
-    pixels = math.prod(found.input_shape)
-    parts = value * pixels
+def ratio(value: float, size: int) -> str:
+    """A scale as a fraction of the number of elements, where it is one: 2/784."""
+    parts = value * size
     if abs(value) < 1 and abs(parts - round(parts)) < 1e-3 and 0 < abs(round(parts)) <= 10:
-        return f"{round(parts)}/{pixels}"
+        return f"{round(parts)}/{size}"
     return _g(value)
 
 

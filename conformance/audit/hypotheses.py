@@ -46,13 +46,15 @@ DIVERGENCES: Final[Mapping[str, Term]] = {
     "logvar, of the reversed KL(p || q)": lambda m, s: 0.5 * ((1.0 + m * m) * np.exp(-s) - 1.0 + s),
 }
 
+AT_PRIOR: Final[Mapping[str, float]] = {"std": 1.0, "variance": 1.0}  # the second argument there; else 0
+
 # For a KL that none of these fits: its terms one by one.
 PARTS: Final[Mapping[str, Callable[[Real], Real]]] = {
-    "u": lambda u: u,
-    "u^2": lambda u: u * u,
-    "exp(u)": np.exp,
-    "exp(2 u)": lambda u: np.exp(2.0 * u),
-    "log(u)": np.log,
+    "{}": lambda u: u,
+    "{}^2": lambda u: u * u,
+    "exp({})": np.exp,
+    "exp(2 {})": lambda u: np.exp(2.0 * u),
+    "log({})": np.log,
 }
 
 
@@ -93,7 +95,7 @@ def in_parts(pairs: list[tuple[Real, Real]], values: Real, names: tuple[str, str
     for which, name in enumerate(names):
         for label, part in PARTS.items():
             columns.append(np.array([np.sum(part(pair[which])) for pair in pairs]))
-            labels.append(label.replace("u", name))
+            labels.append(label.format(name))
     scales = np.array([np.max(np.abs(column)) for column in columns])
     weights, *_ = np.linalg.lstsq(np.stack(columns, 1) / scales, values, rcond=None)
     if np.std(np.stack(columns, 1) / scales @ weights - values) > 1e-6 * _spread(values):

@@ -74,6 +74,15 @@ def latent_moves(sizes: Sizes) -> Moves:
     return [(*still[:2], *_filled(sizes, (0.5, 0.5, a, b), k)[2:]) for k, (a, b) in enumerate(pairs, 1)]
 
 
+def latent_walk(sizes: Sizes) -> Moves:
+    """Each latent argument in turn through eight levels, the other at rest: enough to tell eleven terms apart."""
+    still = base(sizes)
+    levels = np.linspace(0.2, 2.4, 8)
+    first = [(*_filled(sizes, (0.5, 0.5, a, 0.8), k)[:3], still[3]) for k, a in enumerate(levels, 1)]
+    second = [(*still[:3], _filled(sizes, (0.5, 0.5, 0.8, b), k)[3]) for k, b in enumerate(levels, 1)]
+    return [(*still[:2], *move[2:]) for move in (*first, *second)]
+
+
 def _filled(sizes: Sizes, levels: tuple[float, ...], seed: int) -> Arrays:
     random = np.random.default_rng(seed)
     shapes = [(sizes.batch, *sizes.image)] * 2 + [(sizes.batch, sizes.latent_dim)] * 2
@@ -95,3 +104,12 @@ def _sum(terms: Mapping[str, Term], fit: Fit | None, a: Real, b: Real) -> float:
     if fit is None:
         return 0.0
     return float(np.sum(terms[fit.name](b, a) if fit.swapped else terms[fit.name](a, b)))
+
+
+def table(probe: Probe, moves: Moves) -> Real:
+    """(K, E) the answer's elements at each move."""
+    return np.stack([probe.answer(*arrays).values for arrays in moves])
+
+
+def pairs(probe: Probe, moves: Moves, start: int) -> list[tuple[Real, Real]]:
+    return [(probe.stored(move[start]), probe.stored(move[start + 1])) for move in moves]

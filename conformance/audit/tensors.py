@@ -4,7 +4,9 @@ A framework is imported inside a function, by name, and only when it is asked fo
 imported it: the suite itself needs NumPy alone.
 """
 
+import functools
 import importlib
+import inspect
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
@@ -64,14 +66,15 @@ def to_numpy(value: Any) -> Array:
 
 
 def _referred(loss: Callable[..., Any]) -> set[str]:
-    """Top-level packages behind the global names of the function's module; for Keras, its backend."""
-    while hasattr(loss, "func"):  # functools.partial
+    """Top-level packages behind the loss's type and the global names of its module; for Keras, its backend."""
+    while isinstance(loss, functools.partial):
         loss = loss.func
+    modules = [kind.__module__ for kind in type(loss).__mro__]  # a torch.nn.Module, a compiled tf.function
+    loss = inspect.unwrap(loss)  # what jax.jit wraps
     named = getattr(loss, "__globals__", None) or getattr(type(loss).__call__, "__globals__", {})
-    packages = {
-        (value.__name__ if isinstance(value, ModuleType) else getattr(value, "__module__", None) or "").split(".")[0]
-        for value in named.values()
-    }
+    for value in named.values():
+        modules.append(value.__name__ if isinstance(value, ModuleType) else getattr(value, "__module__", None) or "")
+    packages = {str(module).split(".")[0] for module in modules}
     if "keras" in packages and "keras" in sys.modules:
         packages.add(str(sys.modules["keras"].config.backend()))
     return packages
