@@ -181,6 +181,9 @@ def _irregular(total: Total, sizes: Sizes) -> list[str]:
             found.append(f"{word} have unequal weights")
     if total.divergence and not any("latents" in words for words in found):
         found += _out_of_proportion(total, base, total.divergence)
+    for fit, word in ((total.likelihood, "reconstruction"), (total.divergence, "KL")):
+        if fit and fit.inexact and not found:
+            found.append(f"the {word} is not exactly that of {fit.name}: off by {fit.residual:.1e} of its changes")
     return found
 
 

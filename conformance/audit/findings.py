@@ -159,9 +159,10 @@ def _of_weights(found: Findings) -> list[Deviation]:
         wrong.append(Deviation(what, "P06, loss.kl", "objective = reconstruction + kl, where kl >= 0"))
     elif beta is not None and abs(beta - 1) > near:
         why = f"pixels: {found.pixel_reduction}, latents: {found.latent_reduction}"
-        wrong.append(
-            Deviation(f"effective beta {_g(beta)} ({why})", "P04, loss.objective", "sum over pixels and latents")
-        )
+        sides = (("pixels", found.pixel_reduction), ("latents", found.latent_reduction))
+        averaged = [side for side, reduction in sides if reduction.startswith("mean")]
+        fix = f"sum over {' and '.join(averaged)}" if averaged else "weight the KL by 1"
+        wrong.append(Deviation(f"effective beta {_g(beta)} ({why})", "P04, loss.objective", fix))
     if scale is not None and abs(abs(scale) - 1) > near:
         what = f"the reconstruction is scaled by {ratio(scale, found.pixels)}: the loss is not in nats per image"
         fix = "sum over pixels" if found.pixel_reduction.startswith("mean") else "weight the reconstruction by 1"
@@ -191,15 +192,9 @@ def _of_kl(found: Findings) -> list[Deviation]:
         wrong.append(
             Deviation(f"the KL at {fault.where}: {describe(fault)}", "P10, loss.kl", "the formula as it stands")
         )
-    logged = [
-        name
-        for name, weights in found.elements.items()
-        if name != found.total
-        and not weights["reconstruction"]
-        and (weights["kl"] or 0.0) < 0.0
-        and found.sign == "minimised"
-    ]
-    if logged:
+    terms = {name: weights for name, weights in found.elements.items() if name != found.total}
+    logged = [name for name, weights in terms.items() if not weights["reconstruction"] and (weights["kl"] or 0.0) < 0.0]
+    if logged and found.sign == "minimised":
         what = f"{', '.join(logged)} is the KL with the wrong sign"
         wrong.append(Deviation(what, "P06", "a KL divergence is never negative"))
     return wrong

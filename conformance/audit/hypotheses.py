@@ -66,23 +66,24 @@ class Fit(NamedTuple):
     weight: float
     residual: float  # root mean square, relative to that of the loss's own changes
     tied: bool  # the other order of the two arrays fits as well
+    inexact: bool  # what is left is more than roundoff: it is that formula only nearly, or not everywhere
 
 
-KNOWN: Final = 1e-3  # a residual below this part of the changes is that formula: the closest two differ by 1e-2
+KNOWN: Final = 1e-3  # a residual below this part of the changes names the formula: the closest two differ by 1e-2
+EXACT: Final = 1e-6  # and below this one it is that formula; an epsilon of 1e-7 in a log passes, and is seen as a clamp
 
 
 def fit(terms: Mapping[str, Term], pairs: list[tuple[Real, Real]], values: Real, noise: float) -> Fit | None:
     """The one of `terms` that explains `values` (K,), the loss at K pairs of arrays, as a constant plus a weight times
     its sum over the elements; None if none does."""
-    fits = []
+    fits, span = [], _spread(values)
     for name, term in terms.items():
         for swapped in (False, True):
             sums = np.array([np.sum(term(b, a) if swapped else term(a, b)) for a, b in pairs])
             weight, residual = _line(sums, values)
-            fits.append(Fit(name, swapped, weight, residual, False))
+            fits.append(Fit(name, swapped, weight, residual, False, residual > max(EXACT, 10.0 * noise / span)))
     best = min(fits, key=lambda found: found.residual)
     other = next(f for f in fits if f.name == best.name and f.swapped != best.swapped)
-    span = _spread(values)
     if best.residual > max(KNOWN, 10.0 * noise / span):
         return None
     tied = other.residual < max(1e-9, 2.0 * best.residual)

@@ -77,7 +77,10 @@ def _divergence(pairs: list[tuple[Real, Real]], values: Real, noise: float) -> h
     """The KL over all moves; or, where small ones have a weight of their own (free bits), over those beyond them."""
     whole = hypotheses.fit(hypotheses.DIVERGENCES, pairs, values, noise)
     large = [i for i, (a, b) in enumerate(pairs) if min(a.min(), b.min()) > measure.LATENT_LEVELS[0] + measure.JITTER]
-    return whole or hypotheses.fit(hypotheses.DIVERGENCES, [pairs[i] for i in large], values[large], noise)
+    if whole:
+        return whole
+    beyond = hypotheses.fit(hypotheses.DIVERGENCES, [pairs[i] for i in large], values[large], noise)
+    return beyond and beyond._replace(inexact=True)
 
 
 def _unnamed(total: Total, sizes: Sizes) -> str:
@@ -135,7 +138,8 @@ def _placed(loss: Callable[..., Any], sizes: Sizes, framework: str, arguments: S
             failures += [f"{name}: {error}" for error in errors]
     shape = ", ".join(str(n) for n in (sizes.batch, *sizes.image))
     tried = f"images ({shape}) and latents ({sizes.batch}, {sizes.latent_dim})"
-    raise AuditError(f"the loss takes no order of {tried}; first of {len(failures)} errors: {failures[0]}")
+    mend = "--arguments, --tensors, --input-dim and --latent-dim tell what it takes"
+    raise AuditError(f"it takes no order of {tried}: {failures[0]}; {mend}")
 
 
 def _error(probe: Probe, sizes: Sizes) -> str | None:

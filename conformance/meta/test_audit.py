@@ -4,6 +4,7 @@ import functools
 import importlib.util
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -15,10 +16,12 @@ import pytest
 import conformance
 from conformance import __main__ as command
 from conformance.audit import AuditError, Findings, examine
+from conformance.audit.findings import ratio
 from conformance.meta import published_losses
 from conformance.meta.published_losses import bce_clamped, bce_clipped, bce_logits
 from conformance.meta.wrong_losses import RIGHT, WRONG, right_sum
 
+PAGE = (Path(conformance.__file__).parent / "AUDIT.md").read_text(encoding="utf-8")
 HERE = "conformance.meta.wrong_losses"
 
 
@@ -95,8 +98,8 @@ def test_saturation_is_where_float32_saturates() -> None:
     assert clipped["target 1, logit -17"].got == pytest.approx(16.1181, abs=1e-3)
     assert abs(clipped["target 0, logit 15"].got - 15.0) > 0.01
     clamped = {fault.where: fault for fault in _of_wrong("logs clamped at -100").faults if fault.kind == "value"}
-    assert clamped["target 1, logit -120"].got == pytest.approx(100.0, abs=1e-3)
-    assert clamped["target 1, logit -120"].exact == pytest.approx(120.0, abs=1e-6)
+    assert clamped["target 1, logit -104"].got == pytest.approx(100.0, abs=1e-3)
+    assert clamped["target 1, logit -104"].exact == pytest.approx(104.0, abs=1e-6)
     assert abs(clamped["target 0, logit 15"].got - 15.0) > 0.01  # 1 - p has few digits left
     flat = [fault for fault in _of_wrong("clipped to 1e-7").faults if fault.kind == "zero gradient"]
     assert {fault.where for fault in flat} >= {"target 1, logit -17", "target 0, logit 17"}
@@ -230,6 +233,33 @@ def test_usage_errors_exit_with_4(arguments: list[str]) -> None:
 def test_order_of_arguments_can_be_told() -> None:
     found = examine(WRONG["cross-entropy swapped"].loss, arguments=["x", "recon", "mu", "logvar"])
     assert found.conforms, found.deviations
+
+
+def test_page_shows_what_the_command_prints(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """But for the roundoff, which is the machine's."""
+    (tmp_path / "losses.py").write_text(PAGE.split("```python\n")[1].split("```")[0], encoding="utf-8")
+    monkeypatch.syspath_prepend(tmp_path)
+    assert command.main(["audit", "losses:vae_loss"]) == 1
+    shown, printed = PAGE.split("```text\n")[1].split("```")[0], capsys.readouterr().out
+    assert re.sub(r"\(\+- .*?\)", "", shown) == re.sub(r"\(\+- .*?\)", "", printed)
+
+
+@pytest.mark.parametrize("name", published_losses.LOSSES)
+def test_page_shows_the_recovered_table(name: str) -> None:
+    case, found = published_losses.LOSSES[name], _of_published(name)
+    assert found.effective_beta is not None
+    assert found.reconstruction_scale is not None
+    scale = ratio(found.reconstruction_scale, found.pixels)
+    columns = (
+        name,
+        f"{case.input_dim}, {case.latent_dim}",
+        f"{found.effective_beta:.6g}",
+        found.batch_reduction,
+        scale,
+    )
+    assert f"| {' | '.join((*columns, found.likelihood, found.second_latent, found.clamp))} |\n" in PAGE
 
 
 LISTINGS = {  # the common published loss on probabilities, each log clamped at -100

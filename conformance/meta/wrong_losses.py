@@ -225,6 +225,14 @@ WRONG: Final[dict[str, Wrong]] = {
         {},
         ("P04",),
     ),
+    "KL of the batch added to each sample": Wrong(
+        "P04",
+        lambda recon, x, mu, logvar: np.sum(bce_logits(recon, x), axis=1) + np.sum(kl(mu, logvar)),
+        {"effective_beta": 4.0, "batch_reduction": "none (one loss per sample)"},
+    ),
+    "targets smoothed": Wrong(
+        "loss.objective", _with_bce(lambda recon, x: bce_logits(recon, 0.9999 * x + 0.5e-4)), {}, ("P04",)
+    ),
     "constant added": Wrong("loss.objective", lambda *a: right_sum(*a) + 784.0, {"constant": 196.0}),
     "changes an argument": Wrong("input", _mutating, {"mutates": ["logvar"]}),
 }
