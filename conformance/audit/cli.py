@@ -3,10 +3,8 @@
 import argparse
 import importlib
 import json
-import os
 import sys
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any, Final, NoReturn
 
 from conformance.audit import tensors
@@ -110,8 +108,6 @@ def _callable(text: str) -> Callable[..., Any]:
     module, colon, path = text.partition(":")
     if not (module and colon and path):
         raise AuditError("expected MODULE:FUNCTION, such as my_package.losses:vae_loss")
-    if str(Path.cwd()) not in sys.path:
-        sys.path.insert(0, os.getcwd())  # noqa: PTH109 -- what `python -m` does
     try:
         found: Any = importlib.import_module(module)
     except Exception as error:  # a stranger's module may raise anything

@@ -75,7 +75,8 @@ def _weighed(known: Identified, sizes: Sizes) -> Findings:
     vector = any(p and w for p, w in zip(first.per_sample, total.weights))
     if vector:
         batch_r, batch_k = ("none (one loss per sample)" if r == "sum" else r for r in (batch_r, batch_k))
-    wide = sizes._replace(image=(*sizes.image[:-1], 2 * sizes.image[-1]))
+    longest = sizes.image.index(max(sizes.image))  # rows or columns, never channels
+    wide = sizes._replace(image=tuple(n * (2 if i == longest else 1) for i, n in enumerate(sizes.image)))
     per_r = sizes.batch if batch_r == "mean" else 1
     scale_r = c_r * per_r if c_r is not None else None
     scale_k = c_k * (sizes.batch if batch_k == "mean" else 1) if c_k is not None else None

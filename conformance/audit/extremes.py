@@ -176,7 +176,7 @@ def _at(pixels: _Pixels, at: tuple[float, float], exact: float, slope: float, wh
     if fault and fault.kind in ("nan", "inf"):
         return faults
     if np.isnan(got):
-        faults.append(Fault(f"{where} (its gradient)", "nan", got, slope))
+        faults.append(Fault(where, "nan gradient", got, slope))
     elif abs(slope) > STEEP and abs(got) < VALUE:
         faults.append(Fault(where, "zero gradient", got, slope))
     return faults

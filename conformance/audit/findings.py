@@ -15,7 +15,8 @@ BETA_TOLERANCE: Final = 1e-6  # pitfall P04; wider where float32's own noise is
 
 
 class Fault(NamedTuple):
-    """Where the loss leaves its formula: `kind` is value, zero gradient, gradient, nan or inf."""
+    """Where the loss leaves its formula: `kind` is value, nan, inf, gradient, zero gradient or nan
+    gradient."""
 
     where: str
     kind: str
@@ -132,17 +133,17 @@ def _of_saturation(found: Findings) -> list[Deviation]:
     if found.declared is not None and found.clamp != DECLARATIONS[found.declared]:
         what = f"declared {found.declared}: {DECLARATIONS[found.declared]}; found {found.clamp}"
         wrong.append(Deviation(what, "P01, loss.probabilities", "declare what it is"))
-    invalid = [fault for fault in found.faults if fault.kind in ("nan", "inf")]
+    invalid = [fault for fault in found.faults if fault.kind in ("nan", "inf", "nan gradient")]
     if invalid:
-        what = f"the reconstruction is {invalid[0].kind} at {invalid[0].where}, where it is {_g(invalid[0].exact)}"
+        what = f"the reconstruction at {invalid[0].where}: {describe(invalid[0])}"
         wrong.append(Deviation(what, "P02, loss.bce.logits", "softplus(l) - x l with a stable softplus"))
     kink = [fault for fault in found.faults if fault.kind == "gradient"]
     if kink:
-        what = f"the gradient at {kink[0].where} is {_g(kink[0].got)}, not {_g(kink[0].exact)}"
+        what = f"the reconstruction at {kink[0].where}: {describe(kink[0])}"
         wrong.append(Deviation(what, "P03, loss.bce.logits", "the framework's own softplus, not max and abs"))
     flat = [fault for fault in found.faults if fault.kind in ("value", "zero gradient")]
     if flat and found.likelihood == hypotheses.LOGITS and found.declared is None:
-        how = "loses its digits" if found.clamp == "none" else f"saturates: {found.clamp}"
+        how = "is not exact" if found.clamp == "none" else f"saturates: {found.clamp}"
         what = f"the reconstruction {how}; at {flat[0].where} {describe(flat[0])}"
         wrong.append(Deviation(what, "P01, loss.bce.logits", "compute it from logits"))
     return wrong
@@ -216,7 +217,7 @@ def _of_the_rest(found: Findings) -> list[Deviation]:
 
 def describe(fault: Fault) -> str:
     """What is wrong there, in words."""
-    if fault.kind == "zero gradient":
+    if fault.kind.endswith("gradient"):
         return f"the gradient is {_g(fault.got)} instead of {_g(fault.exact)}"
     return f"it is {_g(fault.got)} instead of {_g(fault.exact)}"
 

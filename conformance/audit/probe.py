@@ -86,7 +86,8 @@ def slots(loss: Callable[..., Any], arguments: Sequence[str] | None) -> tuple[Sl
             Slot(keyword or f"argument {i}", keyword or None, role) for i, (keyword, _, role) in enumerate(pairs)
         )
     try:
-        parameters = list(inspect.signature(loss).parameters.values())
+        body = next((getattr(loss, name) for name in ("forward", "call") if hasattr(loss, name)), loss)
+        parameters = list(inspect.signature(body).parameters.values())
     except (TypeError, ValueError):  # built in C, or compiled: it does not tell
         parameters = []
     named = [p for p in parameters if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
