@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from conformance.audit import extremes, hypotheses, measure
+from conformance.audit import extremes, hypotheses, measure, tensors
 from conformance.audit.findings import DECLARATIONS, UNUSED, Findings, deviations
 from conformance.audit.hypotheses import Fit, Term
 from conformance.audit.identify import Identified, identify
@@ -51,8 +51,7 @@ def examine(
         AuditError: it cannot be examined: it fails on every order of arguments, returns no number, or draws at random.
     """
     sizes = Sizes(batch, input_shape, latent_dim)
-    if declared is not None and declared not in DECLARATIONS:
-        raise AuditError(f"--declare: got {declared!r}; expected {' or '.join(DECLARATIONS)}")
+    _check(sizes, framework, declared)
     known = identify(loss, sizes, framework, arguments)
     total = known.total
     found = _weighed(known, sizes)
@@ -66,12 +65,24 @@ def examine(
     return found
 
 
+def _check(sizes: Sizes, framework: str, declared: str | None) -> None:
+    if declared is not None and declared not in DECLARATIONS:
+        raise AuditError(f"declared: got {declared!r}; expected {' or '.join(DECLARATIONS)}")
+    if framework != "auto" and framework not in tensors.NAMES:
+        raise AuditError(f"framework: got {framework!r}; expected auto or one of {', '.join(tensors.NAMES)}")
+    if sizes.batch < 2:
+        raise AuditError(f"batch: got {sizes.batch}; expected at least 2, to tell one loss per sample from one number")
+    if not sizes.image or min(*sizes.image, sizes.latent_dim, 1) < 1:
+        raise AuditError(f"sizes: got images {sizes.image} and {sizes.latent_dim} latents; expected at least 1 of each")
+
+
 def _weighed(known: Identified, sizes: Sizes) -> Findings:
     """The findings that follow from the two weights and from how they change with B, D and L."""
     total, first, inert = known.total, known.first, known.inert
     c_r = total.likelihood.weight if total.likelihood else None
     c_k = total.divergence.weight if total.divergence else 0.0 if inert else None
-    batch_r, batch_k = _reductions(total, sizes, sizes._replace(batch=2 * sizes.batch))
+    found_r, found_k = _reductions(total, sizes, sizes._replace(batch=2 * sizes.batch))
+    batch_r, batch_k = _of_batch(found_r, c_r, sizes.batch), _of_batch(found_k, c_k, sizes.batch)
     vector = any(p and w for p, w in zip(first.per_sample, total.weights))
     if vector:
         batch_r, batch_k = ("none (one loss per sample)" if r == "sum" else r for r in (batch_r, batch_k))
@@ -132,7 +143,7 @@ def _reductions(total: Total, sizes: Sizes, larger: Sizes) -> tuple[str, str]:
     for moves, formula in ((measure.image_moves, total.reconstruction), (measure.latent_moves, total.kl)):
         try:
             weights = [_slope(total, moves(s), formula) for s in (sizes, larger)]
-        except Exception:  # the loss has this size written into it
+        except AuditError:  # the loss has this size written into it
             words.append("")
             continue
         if not all(weights):
@@ -155,15 +166,20 @@ def _slope(total: Total, moves: Moves, formula: Callable[[Arrays], float]) -> fl
 
 
 def _or_inferred(reduction: str, scale: float | None, size: int) -> str:
-    """Where the loss has a size written into it, its weight may still give it away."""
+    """Where the loss has a size written into it, its weight may still give it away: a few times 1 / size, or not."""
     if reduction or scale is None:
         return reduction or "unknown"
     parts = abs(scale) * size
-    return (
-        "mean (from its weight)"
-        if abs(parts - round(parts)) < 1e-3 and 0 < round(parts) <= 10
-        else "sum (from its weight)"
-    )
+    averaged = abs(scale) < 1 and abs(parts - round(parts)) < 1e-3 and 0 < round(parts) <= 10
+    return "mean (from its weight)" if averaged else "sum (from its weight)"
+
+
+def _of_batch(reduction: str, weight: float | None, batch: int) -> str:
+    """The same for the batch, of which the weight is 1 or 1 / B."""
+    if reduction or weight is None:
+        return reduction or "unknown"
+    known = {1.0: "sum", 1.0 / batch: "mean"}
+    return next((word for value, word in known.items() if math.isclose(abs(weight), value, rel_tol=1e-4)), "unknown")
 
 
 def _irregular(total: Total, sizes: Sizes) -> list[str]:

@@ -7,13 +7,15 @@ Sources of the values: pytorch/pytorch#103316, keras-team/keras#15271, tensorflo
 yzhao062/pyod#609 (log-variances).
 """
 
-from typing import Any, Final
+import math
+from typing import Final
 
 import numpy as np
 
 from conformance.audit import hypotheses
 from conformance.audit.findings import DECLARATIONS, Fault, Findings
-from conformance.audit.measure import Sizes, Total
+from conformance.audit.measure import Sizes, Total, base
+from conformance.audit.probe import AuditError, Probe
 from shared import oracle, spec
 from shared.oracle import Real
 
@@ -21,6 +23,8 @@ LOGITS: Final = (1.0, 15.0, 16.0, 17.0, 20.0, 40.0, 87.0, 88.0, 89.0, 104.0, 120
 TARGETS: Final = (1.0, 0.0, 0.3)
 TINY: Final = (1e-6, 1e-7, 1e-8, 1e-12, 1e-30, 1e-37, 0.0)  # probabilities, none subnormal; and 1 minus them
 LOGVARS: Final = (-110.0, -30.0, 20.0, 80.0, 88.7, 89.0, 178.0)
+MUS: Final = (-3.0, -40.0, 1e3)
+FAR_LOGVAR: Final = 600.0  # beyond any clamp; exp of it is finite in float64
 FAR: Final = 1e4  # a logit beyond any clamp
 CLIP: Final = -np.log(1e-7)  # 16.118 nats: Keras' bound
 
@@ -30,42 +34,47 @@ STEEP: Final = 0.1  # a gradient as large as this must not vanish
 
 def examine(total: Total, sizes: Sizes, found: Findings) -> None:
     """Fills in what `found` says of clamps and faults, of the terms whose formulas are known."""
+    coarse = total.probe.with_dtype("float32")
+    try:
+        coarse.answer(*base(sizes))
+    except AuditError:  # it takes float64 alone
+        coarse = total.probe
     if total.likelihood and found.likelihood in (hypotheses.LOGITS, hypotheses.PROBABILITIES):
-        fine, coarse = _Pixels(total, sizes, total.probe.dtype), _Pixels(total, sizes, "float32")
-        found.clamp = _clamp(fine, found.likelihood)
+        found.clamp = _clamp(_Pixels(total, sizes, total.probe), found.likelihood)
+        pixels = _Pixels(total, sizes, coarse)
         if found.likelihood == hypotheses.LOGITS:
-            found.faults = [*_logit_faults(coarse), *_kinks(coarse)]
+            found.faults = [*_logit_faults(pixels), *_kinks(pixels)]
         else:
-            found.faults = _probability_faults(coarse)
+            found.faults = _probability_faults(pixels)
     if total.divergence and found.second_latent == hypotheses.LOGVAR:
-        found.logvar_clamp = _logvar_bounds(_Latents(total, sizes, total.probe.dtype))
-        found.kl_faults = _kl_faults(_Latents(total, sizes, "float32"))
+        found.logvar_clamp = _logvar_bounds(_Latents(total, sizes, total.probe))
+        found.kl_faults = _kl_faults(_Latents(total, sizes, coarse))
 
 
 class _Pixels:
-    """The reconstruction of one pixel, from a loss in which all pixels are alike."""
+    """The reconstruction of one pixel, from a loss in which all pixels are alike; None where the loss raises."""
 
-    def __init__(self, total: Total, sizes: Sizes, dtype: str) -> None:
+    def __init__(self, total: Total, sizes: Sizes, probe: Probe) -> None:
         assert total.likelihood is not None
-        self._probe, self._weights, self._sizes = total.probe.with_dtype(dtype), total.weights, sizes
-        self._n = sizes.batch * int(np.prod(sizes.image))
-        self._weight = total.likelihood.weight
-        middle = self._total(0.5, 0.5)
-        term = hypotheses.LIKELIHOODS[total.likelihood.name]
-        self._rest = middle - self._weight * self._n * float(term(np.array(0.5), np.array(0.5)))
+        self._probe, self._weights, self._sizes = probe, total.weights, sizes
+        self._scale = total.likelihood.weight * sizes.batch * math.prod(sizes.image)
+        term = hypotheses.LIKELIHOODS[total.likelihood.name](np.array(0.5), np.array(0.5))
+        self._rest = probe.total(total.weights, *self._arrays(0.5, 0.5)) - self._scale * float(term)
 
-    def value(self, prediction: float, target: float) -> float:
+    def value(self, prediction: float, target: float) -> float | None:
         """Nats per pixel."""
-        return (self._total(prediction, target) - self._rest) / (self._weight * self._n)
+        try:
+            return (self._probe.total(self._weights, *self._arrays(prediction, target)) - self._rest) / self._scale
+        except AuditError:
+            return None
 
-    def slope(self, prediction: float, target: float) -> float:
+    def slope(self, prediction: float, target: float) -> float | None:
         """Its derivative by the prediction: autodiff's where there is one, else over a step of 1/4."""
-        arrays = self._arrays(prediction, target)
-        found = self._probe.gradient(self._weights, 0, *arrays)
+        found = self._probe.gradient(self._weights, 0, *self._arrays(prediction, target))
         if found is not None:
-            return float(np.mean(found)) / self._weight
+            return float(np.sum(found)) / self._scale
         high, low = self.value(prediction + 0.125, target), self.value(prediction - 0.125, target)
-        return (high - low) / 0.25
+        return None if high is None or low is None else (high - low) / 0.25
 
     @property
     def differentiates(self) -> bool:
@@ -77,38 +86,40 @@ class _Pixels:
         latents = np.full((self._sizes.batch, self._sizes.latent_dim), 0.8)
         return np.full(shape, prediction), np.full(shape, target), latents, latents.copy()
 
-    def _total(self, prediction: float, target: float) -> float:
-        return self._probe.total(self._weights, *self._arrays(prediction, target))
-
 
 class _Latents:
-    """The KL of one latent, from a loss in which all latents have mu 0 and the same logvar."""
+    """The KL of one latent, from a loss in which all latents are alike; None where the loss raises."""
 
-    def __init__(self, total: Total, sizes: Sizes, dtype: str) -> None:
+    def __init__(self, total: Total, sizes: Sizes, probe: Probe) -> None:
         assert total.divergence is not None
-        self._probe, self._weights, self._sizes = total.probe.with_dtype(dtype), total.weights, sizes
+        self._probe, self._weights, self._sizes = probe, total.weights, sizes
         self._scale = total.divergence.weight * sizes.batch * sizes.latent_dim
         # at a KL of 2 nats a latent, beyond what free bits would hide
-        self._rest = self._total(2.0) - self._scale * float(oracle.kl_terms(np.array(0.0), np.array(2.0)))
-        self.resolution = abs(total.noise / self._scale) if dtype == total.probe.dtype else 0.0
-        if dtype == "float32":
-            self.resolution += abs(float(np.finfo(np.float32).eps) * self._rest * 16.0 / self._scale)
+        self._rest = probe.total(total.weights, *self._arrays(0.0, 2.0)) - self._scale * _kl(0.0, 2.0)
+        roundoff = 16.0 * float(np.finfo(probe.dtype).eps) * abs(self._rest)
+        self.resolution = (total.noise + roundoff) / abs(self._scale)
 
-    def value(self, logvar: float) -> float:
+    def value(self, mu: float, logvar: float) -> float | None:
         """Nats per latent."""
-        return (self._total(logvar) - self._rest) / self._scale
+        try:
+            return (self._probe.total(self._weights, *self._arrays(mu, logvar)) - self._rest) / self._scale
+        except AuditError:
+            return None
 
-    def _total(self, logvar: float) -> float:
-        image = np.full((self._sizes.batch, *self._sizes.image), 0.5)
-        mu = np.zeros((self._sizes.batch, self._sizes.latent_dim))
-        return self._probe.total(self._weights, image, image.copy(), mu, np.full_like(mu, logvar))
+    def _arrays(self, mu: float, logvar: float) -> tuple[Real, ...]:
+        image, shape = (
+            np.full((self._sizes.batch, *self._sizes.image), 0.5),
+            (self._sizes.batch, self._sizes.latent_dim),
+        )
+        return image, image.copy(), np.full(shape, mu), np.full(shape, logvar)
 
 
 def _clamp(pixels: _Pixels, likelihood: str) -> str:
     """What bounds the loss of a pixel, by its value at the worst prediction for each target."""
     on_logits = likelihood == hypotheses.LOGITS
     worst = ((-FAR, 1.0), (FAR, 0.0)) if on_logits else ((0.0, 1.0), (1.0, 0.0))
-    bounds = [pixels.value(prediction, target) for prediction, target in worst]
+    values = [pixels.value(prediction, target) for prediction, target in worst]
+    bounds = [np.nan if value is None else value for value in values]
     finite = [b for b in bounds if np.isfinite(b) and not (on_logits and abs(b - FAR) < 1.0)]
     if not finite:
         return "none"
@@ -147,7 +158,7 @@ def _kinks(pixels: _Pixels) -> list[Fault]:
     return [
         Fault(f"target {target:g}, logit 0", "gradient", slope, 0.5 - target)
         for target, slope in slopes
-        if not abs(slope - (0.5 - target)) < VALUE
+        if slope is not None and not abs(slope - (0.5 - target)) < VALUE
     ]
 
 
@@ -173,7 +184,7 @@ def _at(pixels: _Pixels, at: tuple[float, float], exact: float, slope: float, wh
     fault = _value_fault(pixels.value(*at), exact, where)
     faults += [fault] if fault else []
     got = pixels.slope(*at)
-    if fault and fault.kind in ("nan", "inf"):
+    if got is None or (fault and fault.kind in ("nan", "inf", "error")):
         return faults
     if np.isnan(got):
         faults.append(Fault(where, "nan gradient", got, slope))
@@ -190,7 +201,9 @@ def _where(target: float, p: float) -> str:
     )
 
 
-def _value_fault(got: float, exact: float, where: str) -> Fault | None:
+def _value_fault(got: float | None, exact: float, where: str) -> Fault | None:
+    if got is None:
+        return Fault(where, "error", np.nan, exact)
     if np.isnan(got):
         return Fault(where, "nan", got, exact)
     if np.isinf(got) and np.isfinite(exact):
@@ -203,11 +216,12 @@ def _value_fault(got: float, exact: float, where: str) -> Fault | None:
 def _kl_faults(latents: _Latents) -> list[Fault]:
     """P10: the formula's IEEE value, infinity allowed; never NaN."""
     found = []
-    for logvar in LOGVARS:
-        got = latents.value(logvar)
-        exact = float(oracle.kl_terms(np.array(0.0), np.array(logvar)))
-        where = f"logvar {logvar:g}"
-        if np.isnan(got):
+    for mu, logvar in (*((0.0, v) for v in LOGVARS), *((m, 0.0) for m in MUS)):
+        got, exact = latents.value(mu, logvar), _kl(mu, logvar)
+        where = f"mu {mu:g}, logvar {logvar:g}"
+        if got is None:
+            found.append(Fault(where, "error", np.nan, exact))
+        elif np.isnan(got):
             found.append(Fault(where, "nan", got, exact))
         elif np.isinf(got) and logvar < 80.0:
             found.append(Fault(where, "inf", got, exact))
@@ -218,20 +232,24 @@ def _kl_faults(latents: _Latents) -> list[Fault]:
 
 def _logvar_bounds(latents: _Latents) -> tuple[float | None, float | None]:
     """The bounds that the KL clamps logvar to, solved from its value far outside; None where there is none."""
-    low, high = latents.value(-1e3), latents.value(5e2)
-    near = 1e-3
+    low, high = latents.value(0.0, -FAR_LOGVAR), latents.value(0.0, FAR_LOGVAR)
+    exact = _kl(0.0, -FAR_LOGVAR)
+    bounded = low is not None and np.isfinite(low) and abs(low - exact) > VALUE * exact + latents.resolution
     return (
-        None if not np.isfinite(low) or abs(low - 499.5) < 499.5 * near + latents.resolution else _solve(low, -1.0),
-        None if not np.isfinite(high) or high > 1e38 else _solve(high, 1.0),
+        _solve(low, -1.0) if low is not None and bounded else None,
+        _solve(high, 1.0) if high is not None and 0.0 < high < 1e38 else None,
     )
 
 
-def _solve(kl: float, side: float) -> Any:
-    """The logvar on the given side of 0 whose KL at mu 0 is `kl`, by bisection; None if there is none."""
-    inner, outer = 0.0, side * 1e3
+def _kl(mu: float, logvar: float) -> float:
     with np.errstate(over="ignore"):
-        for _ in range(200):
-            middle = (inner + outer) / 2.0
-            inside = float(oracle.kl_terms(np.array(0.0), np.array(middle))) < kl
-            inner, outer = (middle, outer) if inside else (inner, middle)
+        return float(oracle.kl_terms(np.array(mu), np.array(logvar)))
+
+
+def _solve(kl: float, side: float) -> float:
+    """The logvar on the given side of 0 whose KL at mu 0 is `kl`, by bisection."""
+    inner, outer = 0.0, side * FAR_LOGVAR
+    for _ in range(200):
+        middle = (inner + outer) / 2.0
+        inner, outer = (middle, outer) if _kl(0.0, middle) < kl else (inner, middle)
     return round(inner, 3)

@@ -11,12 +11,13 @@ DECLARATIONS: Final = {  # differences that a loss on probabilities may declare 
     "probs-clip1e-7": "probabilities clipped to [1e-7, 1 - 1e-7]",
 }
 UNUSED: Final = "not used"
+COARSE: Final = 1e-2  # a beta known less well than this is not examined
 BETA_TOLERANCE: Final = 1e-6  # pitfall P04; wider where float32's own noise is
 
 
 class Fault(NamedTuple):
-    """Where the loss leaves its formula: `kind` is value, nan, inf, gradient, zero gradient or nan
-    gradient."""
+    """Where the loss leaves its formula: `kind` is value, nan, inf, error (it raises one), gradient,
+    zero gradient or nan gradient."""
 
     where: str
     kind: str
@@ -133,7 +134,7 @@ def _of_saturation(found: Findings) -> list[Deviation]:
     if found.declared is not None and found.clamp != DECLARATIONS[found.declared]:
         what = f"declared {found.declared}: {DECLARATIONS[found.declared]}; found {found.clamp}"
         wrong.append(Deviation(what, "P01, loss.probabilities", "declare what it is"))
-    invalid = [fault for fault in found.faults if fault.kind in ("nan", "inf", "nan gradient")]
+    invalid = [fault for fault in found.faults if fault.kind in ("nan", "inf", "nan gradient", "error")]
     if invalid:
         what = f"the reconstruction at {invalid[0].where}: {describe(invalid[0])}"
         wrong.append(Deviation(what, "P02, loss.bce.logits", "softplus(l) - x l with a stable softplus"))
@@ -153,7 +154,10 @@ def _of_weights(found: Findings) -> list[Deviation]:
     wrong = []
     beta, scale = found.effective_beta, found.reconstruction_scale
     near = max(BETA_TOLERANCE, 5.0 * found.beta_uncertainty)
-    if beta is not None and abs(beta) <= found.beta_uncertainty:
+    if beta is not None and found.beta_uncertainty > COARSE * max(1.0, abs(beta)):
+        what = f"effective beta {_g(beta)} is known to +- {found.beta_uncertainty:.0e} only"
+        wrong.append(Deviation(what, "precision", "make the loss compute in float64 for the examination"))
+    elif beta is not None and abs(beta) <= found.beta_uncertainty:
         wrong.append(Deviation("effective beta 0: the KL term is inert", "P07, loss.kl", "add the KL to the objective"))
     elif beta is not None and beta < 0:
         what = f"effective beta {_g(beta)}: the KL is rewarded"
@@ -217,6 +221,8 @@ def _of_the_rest(found: Findings) -> list[Deviation]:
 
 def describe(fault: Fault) -> str:
     """What is wrong there, in words."""
+    if fault.kind == "error":
+        return f"it raises an error, where it is {_g(fault.exact)}"
     if fault.kind.endswith("gradient"):
         return f"the gradient is {_g(fault.got)} instead of {_g(fault.exact)}"
     return f"it is {_g(fault.got)} instead of {_g(fault.exact)}"

@@ -139,13 +139,13 @@ def _placed(loss: Callable[..., Any], sizes: Sizes, framework: str, arguments: S
     shape = ", ".join(str(n) for n in (sizes.batch, *sizes.image))
     tried = f"images ({shape}) and latents ({sizes.batch}, {sizes.latent_dim})"
     mend = "--arguments, --tensors, --input-dim and --latent-dim tell what it takes"
-    raise AuditError(f"it takes no order of {tried}: {failures[0]}; {mend}")
+    raise AuditError(f"it takes no order of {tried}; with {failures[0]}; {mend}")
 
 
 def _error(probe: Probe, sizes: Sizes) -> str | None:
     """What the loss says against its arguments, in one line."""
     try:
         probe.answer(*measure.base(sizes))
-    except Exception as error:  # a stranger's code may raise anything
-        return (str(error).strip() or type(error).__name__).splitlines()[0]
+    except AuditError as error:
+        return str(error)
     return None

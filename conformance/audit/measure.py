@@ -63,12 +63,14 @@ def base(sizes: Sizes) -> Arrays:
 
 
 def image_moves(sizes: Sizes) -> Moves:
+    """Both images through all pairs of levels, the latents at rest."""
     still = base(sizes)
     pairs = itertools.product(IMAGE_LEVELS, repeat=2)
     return [(*_filled(sizes, (a, b, 0.8, 0.8), k)[:2], *still[2:]) for k, (a, b) in enumerate(pairs, 1)]
 
 
 def latent_moves(sizes: Sizes) -> Moves:
+    """Both latent arguments through all pairs of levels, the images at rest."""
     still = base(sizes)
     pairs = itertools.product(LATENT_LEVELS, repeat=2)
     return [(*still[:2], *_filled(sizes, (0.5, 0.5, a, b), k)[2:]) for k, (a, b) in enumerate(pairs, 1)]
@@ -91,12 +93,17 @@ def _filled(sizes: Sizes, levels: tuple[float, ...], seed: int) -> Arrays:
 
 
 def noise(probe: Probe, at: Arrays) -> Real:
-    """(E,) the roundoff of each element of the answer: what a cubic leaves of a walk of tiny steps."""
-    steps = np.arange(-6.0, 7.0)
-    walk = np.stack([probe.answer(*(array + 1e-5 * k for array in at)).values for k in steps])  # (K, E)
-    smooth = np.polynomial.polynomial.polyfit(steps, walk, 3)
+    """(E,) the roundoff of each element of the answer: what a polynomial leaves of a short walk.
+
+    The walk is long enough for a half-precision answer to move, and the degree high enough for what the polynomial
+    itself leaves (5e-3 to the eighth) to be below float64's roundoff.
+    """
+    steps, degree = np.linspace(-1.0, 1.0, 21), 7
+    walk = np.stack([probe.answer(*(array + 5e-3 * k for array in at)).values for k in steps])  # (K, E)
+    smooth = np.polynomial.polynomial.polyfit(steps, walk, degree)
     left = walk - np.polynomial.polynomial.polyval(steps, smooth).T
-    found: Real = np.std(left, axis=0) + 4.0 * np.finfo(np.float64).eps * np.max(np.abs(walk), axis=0)
+    spread = np.sqrt(np.sum(left * left, axis=0) / (len(steps) - degree - 1))
+    found: Real = spread + 4.0 * np.finfo(np.float64).eps * np.max(np.abs(walk), axis=0)
     return found
 
 
@@ -112,4 +119,5 @@ def table(probe: Probe, moves: Moves) -> Real:
 
 
 def pairs(probe: Probe, moves: Moves, start: int) -> list[tuple[Real, Real]]:
+    """The two arrays from `start` on of each move, as the loss is given them."""
     return [(probe.stored(move[start]), probe.stored(move[start + 1])) for move in moves]

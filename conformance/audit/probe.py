@@ -138,8 +138,7 @@ class Probe:
         """The loss at (image, image, latent, latent).
 
         Raises:
-            Exception: whatever the loss raises.
-            AuditError: its answer holds no number.
+            AuditError: the loss raises an error, or its answer holds no number.
         """
         with self.framework.scope(), _quiet():
             tensors = [self.framework.tensor(array.astype(self.dtype)) for array in arrays]
@@ -184,7 +183,11 @@ class Probe:
         by_slot = dict(zip(self.order, tensors, strict=True))
         positional = [by_slot[i] for i, slot in enumerate(self.slots) if slot.keyword is None]
         keywords = {slot.keyword: by_slot[i] for i, slot in enumerate(self.slots) if slot.keyword is not None}
-        return self.loss(*positional, **keywords)
+        try:
+            return self.loss(*positional, **keywords)
+        except Exception as error:  # a stranger's code may raise anything
+            text = (str(error).strip() or "no message").splitlines()[0]
+            raise AuditError(f"it raises {type(error).__name__}: {text}") from error
 
 
 def choose_total(answer: Answer, on_images: Sequence[bool], on_latents: Sequence[bool]) -> tuple[Real, str]:

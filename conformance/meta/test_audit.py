@@ -19,7 +19,7 @@ from conformance.audit import AuditError, Findings, examine
 from conformance.audit.findings import ratio
 from conformance.meta import published_losses
 from conformance.meta.published_losses import bce_clamped, bce_clipped, bce_logits
-from conformance.meta.wrong_losses import RIGHT, WRONG, right_sum
+from conformance.meta.wrong_losses import RIGHT, WRONG, right_mean, right_sum
 
 PAGE = (Path(conformance.__file__).parent / "AUDIT.md").read_text(encoding="utf-8")
 HERE = "conformance.meta.wrong_losses"
@@ -139,6 +139,30 @@ def test_float32_alone_suffices() -> None:
     assert abs((found.effective_beta or 0.0) - 1.0) <= found.beta_uncertainty < 1e-2
 
 
+def test_loss_that_refuses_extremes_is_reported_not_a_crash() -> None:
+    def loss(recon: Any, x: Any, mu: Any, logvar: Any) -> Any:
+        if recon.dtype != np.float64:
+            raise TypeError("float64 only")
+        if max(np.abs(recon).max(), np.abs(logvar).max()) > 90:
+            raise FloatingPointError("out of range")
+        return right_sum(recon, x, mu, logvar)
+
+    found = examine(loss)
+    assert {fault.kind for fault in (*found.faults, *found.kl_faults)} == {"error"}
+    assert not found.conforms
+
+
+def test_coarse_beta_is_not_accepted() -> None:
+    """float16 inside: beta 1 cannot be told from its neighbours."""
+
+    def loss(recon: Any, x: Any, mu: Any, logvar: Any) -> Any:
+        return np.float64(np.float16(right_mean(recon, x, mu, logvar)))
+
+    found = examine(loss)
+    assert found.beta_uncertainty > 1e-2
+    assert not found.conforms
+
+
 @pytest.mark.parametrize("bug", ["latents averaged", "logvar is a log-std", "KL subtracted", "KL times 0"])
 def test_bug_shows_in_float32_too(bug: str) -> None:
     def loss(recon: Any, x: Any, mu: Any, logvar: Any) -> Any:
@@ -209,6 +233,7 @@ def test_command_fails_a_wrong_loss_and_its_report_is_json(tmp_path: Path, capsy
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
+        ([f"{HERE}:right_sum", "--batch", "1"], "batch: got 1"),
         (["no_such_module:loss"], "cannot import 'no_such_module'"),
         ([f"{HERE}:no_such_loss"], "has no 'no_such_loss'"),
         ([HERE], "expected MODULE:FUNCTION"),
@@ -304,7 +329,7 @@ def test_framework_is_found_out_by_trying(framework: str, tmp_path: Path) -> Non
 
 
 def test_gradients_are_autodiffs_where_there_is_one() -> None:
-    """max(l, 0) - x l + log1p(exp(-|l|)) has a wrong gradient at 0 (P03, pytorch/pytorch#20679); a `where` hides NaN."""
+    """P03: max(l, 0) - x l + log1p(exp(-|l|)) has a wrong one at 0 (pytorch/pytorch#20679); and a `where` hides NaN."""
     torch: Any = pytest.importorskip("torch", reason="torch is not installed")
 
     def kinked(recon_x: Any, x: Any, mu: Any, logvar: Any) -> Any:

@@ -210,6 +210,7 @@ WRONG: Final[dict[str, Wrong]] = {
         {"logvar_clamp": (-30.0, 20.0)},
     ),
     "log of exp(logvar)": Wrong("P10", _with_kl(_from_variance), {"second_latent": "logvar"}),
+    "negative mu forgiven": Wrong("P10", _with_kl(lambda mu, logvar: np.sum(kl(np.maximum(mu, 0.0), logvar))), {}),
     "free bits": Wrong(
         "loss.objective", _with_kl(lambda mu, logvar: np.sum(np.maximum(np.sum(kl(mu, logvar), axis=1), 3.0))), {}
     ),
