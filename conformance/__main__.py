@@ -2,6 +2,7 @@
 
 import importlib
 import importlib.util
+import os
 import sys
 from pathlib import Path
 from typing import Final
@@ -41,6 +42,9 @@ _SHORT: Final = {"--report": "--vae-report", "--deviations": "--vae-deviations"}
 def main(arguments: list[str] | None = None) -> int:
     """The command line; returns the exit code."""
     arguments = sys.argv[1:] if arguments is None else arguments
+    if hidden := _hidden():
+        print(hidden, file=sys.stderr)
+        return 4
     if not arguments or arguments[0] in ("-h", "--help"):
         print(USAGE, end="")
         return 0 if arguments else 4
@@ -65,7 +69,9 @@ def _graded(options: list[str]) -> int:
     import pytest
 
     here = Path(__file__).parent
-    # The suite's own settings: a stranger's pytest.ini or conftest.py must not change what a pass means.
+    # The suite's own settings: a stranger's pytest.ini, conftest.py or environment must not change what a pass means.
+    for variable in ("PYTEST_ADDOPTS", "PYTEST_PLUGINS"):
+        os.environ.pop(variable, None)
     isolated = [
         "-c",
         str(here / "pytest.ini"),
@@ -77,6 +83,16 @@ def _graded(options: list[str]) -> int:
         "no:cacheprovider",
     ]
     return int(pytest.main([*isolated, *options, str(here / "chapters")]))
+
+
+def _hidden() -> str:
+    """What is wrong if a folder of the stranger's hides a package of this project; empty if none does."""
+    ours = Path(__file__).parents[1]
+    found = importlib.util.find_spec("shared")
+    if found is not None and found.origin and Path(found.origin).parents[1] == ours:
+        return ""
+    place = found.origin or ", ".join(found.submodule_search_locations or []) if found else "nowhere"
+    return f"shared: this project's own package is hidden by {place}; run from another folder, with yours on PYTHONPATH"
 
 
 def _spelled_out(option: str) -> str:

@@ -1,6 +1,8 @@
 """The command line: what is graded, the matrix of certificates, and what is refused."""
 
 import json
+import os
+import subprocess
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -13,6 +15,8 @@ from conformance.backend import BackendError
 from conformance.meta.strangers import WHOLE, suite
 from conformance.report import Case, Outcome, Report
 from shared import oracle, spec
+
+ROOT = Path(__main__.__file__).parents[1]
 
 
 @pytest.mark.parametrize(
@@ -149,3 +153,31 @@ def test_matrix_usage(capsys: pytest.CaptureFixture[str]) -> None:
     assert (matrix.main([]), matrix.main(["--help"])) == (4, 0)
     said = capsys.readouterr()
     assert said.out == said.err == matrix.USAGE
+
+
+def test_a_folder_that_hides_ours_is_named(tmp_path: Path) -> None:
+    (tmp_path / "shared").mkdir()
+    (tmp_path / "shared/__init__.py").touch()
+    done = subprocess.run(
+        [sys.executable, "-m", "conformance", "shared.oracle"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    expected = f"shared: this project's own package is hidden by {tmp_path / 'shared/__init__.py'}; run from another "
+    assert (done.returncode, done.stderr[: len(expected)]) == (4, expected)
+
+
+def test_the_environment_changes_nothing(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "conformance", "shared.oracle", "-q", "-k", "test_loss and soft-targets"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "PYTEST_ADDOPTS": "--collect-only", "PYTEST_PLUGINS": "nosuch"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "2 passed" in done.stdout
