@@ -17,14 +17,14 @@ except ModuleNotFoundError as error:  # NumPy and safetensors are all that this 
     raise SystemExit("Error: the vae command needs click; try: pip install 'vae-rosetta[app]'") from error
 
 from applications.errors import OneLineErrors
+from implementations import BACKENDS, installed
 from shared import spec
 
-PREFERRED: Final = ("torch", "jax", "tensorflow", "oracle")  # all backends; --backend is the first that is installed
-_FIRST_INSTALLED: Final = f"the first installed of {', '.join(PREFERRED)}"
+_FIRST_INSTALLED: Final = f"the first installed of {', '.join(BACKENDS)}"
 
 _backend = click.option(
     "--backend",
-    type=click.Choice(PREFERRED),
+    type=click.Choice(list(BACKENDS)),
     show_default=_FIRST_INSTALLED,
     help="A framework, or NumPy (oracle).",
 )
@@ -64,9 +64,21 @@ def vae(traceback: bool) -> None:
 
 @vae.command()
 @_backend
-@click.option("--data", default="mnist-5k", show_default=True, help="mnist-5k, mnist, or an .npy or .npz file.")
+@click.option(
+    "--data",
+    default="mnist-5k",
+    show_default=True,
+    help="mnist-5k, mnist, or an .npy or .npz file of shape (N, D) or (N, h, w), uint8 or floats in [0, 1]; "
+    "every tenth row is held out.",
+)
 @click.option("--data-dir", type=click.Path(path_type=Path), help="Folder that holds the data set's files.")
-@click.option("--epochs", type=_whole, default=spec.EPOCHS, show_default=True, help="Number of the last epoch.")
+@click.option(
+    "--epochs",
+    type=_whole,
+    default=spec.EPOCHS,
+    show_default=True,
+    help="Number of the last epoch, earlier ones of a resumed run counted.",
+)
 @click.option("--batch-size", type=_whole, default=spec.BATCH_SIZE, show_default=True, help="Images a step.")
 @click.option("--seed", type=_seed, default=0, show_default=True, help="Of weights, order of images and noise.")
 @click.option("--latent-dim", type=_whole, default=spec.LATENT_DIM, show_default=True, help="Latents.")
@@ -82,7 +94,7 @@ def vae(traceback: bool) -> None:
     help="Folder for the run's files.",
 )
 @click.option("--resume", type=click.Path(path_type=Path), metavar="DIR", help="Go on with the run in DIR.")
-@click.option("--force", is_flag=True, help="Replace a run that is already in --out.")
+@click.option("--force", is_flag=True, help="Replace a run that is already in --out; other files stay.")
 @click.pass_context
 def train(context: click.Context, /, out: Path | None, resume: Path | None, force: bool, **options: Any) -> None:
     """Train the model and keep it in a folder.
@@ -146,7 +158,4 @@ def main() -> None:
 
 
 def _default_backend() -> str:
-    from implementations import installed
-
-    present = installed()
-    return next(name for name in PREFERRED if name in present)
+    return installed()[0]

@@ -72,7 +72,7 @@ class Finding(NamedTuple):
 @click.option("--epochs", type=click.IntRange(min=1), default=5, show_default=True)
 @click.option("--force", is_flag=True, help="Replace the results that are already in --out.")
 def main(out: Path, backends: str | None, data: str, epochs: int, force: bool) -> None:
-    """Train with every framework from one seed, compare the losses, and show what the models dream, side by side."""
+    """Train with every framework from one seed, compare the losses, and show what the models generate, side by side."""
     names = [name for name in (backends.split(",") if backends is not None else _FRAMEWORKS) if name != _REFERENCE]
     _check_installed(names)
     runs.check_free(out, force=force)
@@ -84,9 +84,12 @@ def main(out: Path, backends: str | None, data: str, epochs: int, force: bool) -
     findings = [find(out, name) for name in (_REFERENCE, *names)]
     print_table(findings, epochs)
     files.write_text(out / REPORT, json.dumps(report(out, findings), indent=2) + "\n")
-    rows = {name: _dream(out, name) for name in names or [_REFERENCE]}
-    side_by_side(out / PICTURE, rows, runs.read_config(_folder(out, _REFERENCE, "float32"))["dataset"]["image_shape"])
-    click.echo(f"{out}: {REPORT}, {PICTURE} and the runs")
+    written = [REPORT]
+    if (image_shape := runs.read_config(_folder(out, _REFERENCE, "float32"))["dataset"]["image_shape"]) is not None:
+        rows = {name: _generated(out, name) for name in names or [_REFERENCE]}
+        side_by_side(out / PICTURE, rows, image_shape)
+        written.append(PICTURE)
+    click.echo(f"{out}: {', '.join(written)} and the runs")
     if broken := [line for finding in findings for line in finding.broken()]:
         raise click.ClickException("; ".join(broken))
 
@@ -152,10 +155,10 @@ def print_table(findings: Sequence[Finding], epochs: int) -> None:
     Console(highlight=False).print(table)
 
 
-def side_by_side(path: Path, dreams: dict[str, npt.NDArray[np.float32]], image_shape: Sequence[int]) -> None:
+def side_by_side(path: Path, generated: dict[str, npt.NDArray[np.float32]], image_shape: Sequence[int]) -> None:
     """A row of images for each backend, from probabilities (n, D), and below the greatest difference of any two."""
-    rows = [(name, pictures.as_images(dream, image_shape)) for name, dream in dreams.items()]
-    stacked = np.stack(list(dreams.values()))
+    rows = [(name, pictures.as_images(images, image_shape)) for name, images in generated.items()]
+    stacked = np.stack(list(generated.values()))
     difference = stacked.max(axis=0) - stacked.min(axis=0)
     greatest = float(difference.max())
     scale = _one_digit(1.0 / greatest) if greatest > 0.0 else 1.0
@@ -200,14 +203,14 @@ def _relative(steps: npt.NDArray[np.float64], truth: npt.NDArray[np.float64], na
     return difference
 
 
-def _dream(out: Path, name: str) -> npt.NDArray[np.float32]:
+def _generated(out: Path, name: str) -> npt.NDArray[np.float32]:
     """The same draws of the prior, (n, D) probabilities, decoded by `name` in its own process with its own weights."""
     path = out / f"{name}.npy"
     weights = str(_folder(out, name, "float32"))
     _vae("generate", "--weights", weights, "--backend", name, "--n", str(_DIGITS), "--seed", "1", "--out", str(path),
          "--force")  # fmt: skip
-    dream: npt.NDArray[np.float32] = np.load(path)
-    return dream
+    images: npt.NDArray[np.float32] = np.load(path)
+    return images
 
 
 def _vae(*arguments: str) -> None:

@@ -2,7 +2,7 @@
 
 import click
 
-_BAD_INPUT = (ValueError, TypeError, FileNotFoundError, ModuleNotFoundError)
+_BAD_INPUT = (ValueError, TypeError, FileNotFoundError, ImportError)
 _OTHER = (OSError, ArithmeticError, MemoryError)
 
 

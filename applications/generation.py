@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from applications import pictures, runs
-from implementations import backend as backend_module
+from applications.startup import load_backend, load_model
 from shared import files, parameters, stream
 from shared.contract import Array, Model
 from shared.oracle import sigmoid
@@ -63,11 +63,13 @@ def generate(
     if ending == ".png" and n > _MOST_IN_A_PICTURE:
         raise ValueError(f"n: got {n}; expected at most {_MOST_IN_A_PICTURE} in a .png (an .npy takes any number)")
     file = weights / runs.WEIGHTS if weights.is_dir() else weights
+    if not file.is_file():
+        raise FileNotFoundError(f"weights: got {weights}; expected a run's folder or a .safetensors file")
     params = parameters.read_params(file)
     sizes = parameters.sizes_of(params)
     shape = _image_shape(file, sizes.input_dim, image_shape) if ending == ".png" else None
-    module = backend_module(backend)
-    model = module.load(params, device=device)
+    module = load_backend(backend)
+    model = load_model(module, params, device=device)
     decoded = probabilities(model, latents(seed, n, sizes.latent_dim))
     if shape is not None:
         pictures.save_png(out, pictures.grid(pictures.as_images(decoded, shape)))
@@ -94,7 +96,7 @@ def _image_shape(weights: Path, pixels: int, given: Sequence[int] | None) -> Seq
     side = round(pixels**0.5)
     if side * side != pixels:
         raise ValueError(
-            f"image-shape: {weights} has {pixels} pixels, which is no square, and no {runs.CONFIG} tells their shape; "
+            f"image-shape: {weights} has {pixels} pixels, which is no square, and {runs.CONFIG} tells no shape; "
             "give --image-shape H W"
         )
     return side, side

@@ -14,15 +14,13 @@ killed between two files leaves the state of the epoch before, from which the ru
 
 import json
 import math
-import signal
 import tempfile
-import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from types import FrameType
 from typing import Any, Final, NamedTuple
 
+from applications.interrupts import interrupts_held
 from shared import files, parameters, spec
 from shared.contract import Array, Trainable
 from shared.recipe import Epoch
@@ -59,28 +57,35 @@ def check_free(folder: Path, *, force: bool) -> None:
         raise ValueError(f"out: got {folder}, which is a file; expected a folder")
     if not force and folder.is_dir() and any(folder.iterdir()):
         hint = f"--resume {folder} goes on with its run, " if (folder / STATE).exists() else ""
-        raise ValueError(f"out: got {folder}, which is not empty; {hint}--force replaces it, or choose another")
+        raise ValueError(
+            f"out: got {folder}, which is not empty; {hint}--force writes the run there, or choose another"
+        )
 
 
-def create(folder: Path) -> None:
-    """Makes `folder`, which may exist, ready for a new run: files of a former run are deleted, others stay.
+def create(folder: Path) -> bool:
+    """Makes sure that a run can be kept in `folder`, and says whether the folder is new.
 
     Raises:
         OSError: the folder cannot be made or written to.
     """
+    new = not folder.exists()
     folder.mkdir(parents=True, exist_ok=True)
     tempfile.TemporaryFile(dir=folder).close()  # better now than after the first epoch
-    for name in FILES:
-        (folder / name).unlink(missing_ok=True)
+    return new
 
 
 def write(folder: Path, config: Json, metrics: Sequence[Json], model: Trainable) -> None:
     """Writes the four files of an epoch; Ctrl-C meanwhile takes effect when all are written.
 
+    A first epoch takes the place of a former run, whose other files go; files that are not a run's stay.
+
     Raises:
         OSError: a file cannot be written; each file is then the old or the new one, and the run can be resumed.
     """
     with interrupts_held():
+        if len(metrics) == 1:
+            for name in (STATE, CURVE, RECONSTRUCTIONS, SAMPLES):
+                (folder / name).unlink(missing_ok=True)
         files.write_text(folder / METRICS, "".join(json.dumps(line) + "\n" for line in metrics))
         # One metadata entry: safetensors writes several in random order, and equal runs should be equal files.
         about = json.dumps(
@@ -115,6 +120,10 @@ def read(folder: Path) -> Stored:
         FileNotFoundError: no run is there.
         ValueError, TypeError: a file is damaged or does not fit the others; the message names it.
     """
+    if not (folder / CONFIG).is_file():
+        raise FileNotFoundError(
+            f"{folder}: got no {CONFIG} there; expected a run's folder, as vae train --out writes it"
+        )
     config = read_config(folder)
     state = parameters.read(folder / STATE)
     with _naming(folder / CONFIG):
@@ -163,29 +172,6 @@ def read_metrics(folder: Path) -> list[Json]:
         if not all(isinstance(line, dict) and "epoch" in line for line in lines):
             raise TypeError("expected an object with an epoch in every line")
         return lines
-
-
-@contextmanager
-def interrupts_held() -> Iterator[None]:
-    """Ctrl-C during the block takes effect at its end."""
-    former = signal.getsignal(signal.SIGINT)
-    # Only the main thread gets Ctrl-C and may say what it does.
-    if threading.current_thread() is not threading.main_thread() or former is None:  # None: set outside Python
-        yield
-        return
-    held = False
-
-    def hold(_: int, __: FrameType | None) -> None:
-        nonlocal held
-        held = True
-
-    signal.signal(signal.SIGINT, hold)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, former)
-        if held:
-            signal.raise_signal(signal.SIGINT)
 
 
 @contextmanager

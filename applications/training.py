@@ -14,6 +14,7 @@ from applications import generation, pictures, runs
 from applications.errors import Interrupted
 from applications.progress import Report
 from applications.runs import Json
+from applications.startup import load_backend, load_model
 from applications.versions import versions
 from implementations import backend as backend_module
 from implementations import missing_packages
@@ -61,10 +62,13 @@ class _Job:
     backend: Backend
     model: Trainable
     data: Dataset
+    made_folder: bool = False  # for this run: then it goes again if nothing is kept
 
 
 def start(settings: Settings, out: Path | None, *, force: bool) -> None:
     """Trains from the initial weights and keeps the run in `out` (default: runs/DATA-BACKEND-seedSEED).
+
+    A former run there stays whole until the first epoch is over.
 
     Raises:
         Interrupted: by Ctrl-C; the files of the epochs that were over are whole.
@@ -77,10 +81,10 @@ def start(settings: Settings, out: Path | None, *, force: bool) -> None:
     _check_installed(settings.backend)
     data, settings = _load_data(settings)
     sizes = Sizes(data.train.shape[1], settings.hidden_dim, settings.latent_dim)
-    backend = backend_module(settings.backend)
-    model = backend.load(parameters.initial(settings.seed, sizes), dtype=settings.dtype, device=settings.device)
-    runs.create(folder)
-    _train(_Job(folder, _config(settings, data, backend), [], backend, model, data))
+    backend = load_backend(settings.backend)
+    model = load_model(backend, parameters.initial(settings.seed, sizes), dtype=settings.dtype, device=settings.device)
+    made = runs.create(folder)
+    _train(_Job(folder, _config(settings, data, backend), [], backend, model, data, made))
 
 
 def resume(folder: Path, given: Mapping[str, Any]) -> None:
@@ -92,8 +96,10 @@ def resume(folder: Path, given: Mapping[str, Any]) -> None:
     """
     stored = runs.read(folder)
     config = stored.config
-    if missing := {*Settings.__dataclass_fields__, "earlier", "describe", "versions"} - config.keys():
+    if missing := {*Settings.__dataclass_fields__, "spec", "earlier", "describe", "versions"} - config.keys():
         raise ValueError(f"{folder / runs.CONFIG}: damaged (missing {', '.join(sorted(missing))})")
+    if config["spec"] != spec.VERSION:
+        raise ValueError(f"{folder / runs.CONFIG}: got specification {config['spec']}; expected {spec.VERSION}")
     if differing := [name for name in _FIXED if name in given and given[name] != config[name]]:
         was, got = (", ".join(f"{name} {source[name]}" for name in differing) for source in (config, given))
         raise ValueError(f"resume: got {got}; expected the run's own, {was}")
@@ -108,9 +114,9 @@ def resume(folder: Path, given: Mapping[str, Any]) -> None:
         raise ValueError(
             f"data: got {settings.data} (SHA-256 {data.sha256}); expected {config['dataset']['sha256']}, as the run had"
         )
-    backend = backend_module(settings.backend)
+    backend = load_backend(settings.backend)
     state = {name: stored.state[name] for name in spec.PARAMETER_NAMES}
-    model = backend.load(state, dtype=settings.dtype, device=settings.device)
+    model = load_model(backend, state, dtype=settings.dtype, device=settings.device)
     model.load_state(stored.state)
     config["epochs_done"] = stored.epochs_done
     runs.write(folder, config, stored.metrics, model)  # a killed process may have left the other files an epoch ahead
@@ -148,7 +154,7 @@ def _config(settings: Settings, data: Dataset, backend: Backend) -> Json:
             "protocol": data.protocol,
         },
         "epochs_done": 0,
-        "describe": dict(backend.describe()),
+        "describe": {**backend.describe(), **({} if settings.device == "auto" else {"device": settings.device})},
         "versions": versions(settings.backend),
         "earlier": [],  # what did the epochs before, for each time that the run was resumed
     }
@@ -163,6 +169,9 @@ def _train(job: _Job) -> None:
         f"{'-'.join(map(str, runs.sizes(config)))}, seed {config['seed']}"
     )
     report = Report(epochs=config["epochs"], first_epoch=config["epochs_done"], images=dataset["train"])
+    if not range(config["epochs_done"], config["epochs"]):
+        click.echo(f"{job.folder} has its {config['epochs']} epochs already; --epochs N with a larger N trains on")
+    before = _written(job.folder)
     epochs = recipe.fit(
         job.model,
         job.data.train,
@@ -177,26 +186,39 @@ def _train(job: _Job) -> None:
         with report:
             for epoch in epochs:
                 if epoch.test is None or not math.isfinite(epoch.objective + epoch.test.objective):
-                    raise FloatingPointError(
-                        f"epoch {epoch.number}: the objective is not finite; {job.folder} has the epochs before"
-                    )
+                    kept = f"; {job.folder} has the epochs before" if metrics else ""
+                    raise FloatingPointError(f"epoch {epoch.number}: the objective is not finite{kept}")
                 metrics.append(runs.metrics_line(epoch))
                 runs.write(job.folder, {**config, "epochs_done": epoch.number}, metrics, job.model)
                 report.epoch(epoch)
     except KeyboardInterrupt:
-        raise Interrupted(_interrupted(job)) from None
-    _draw(job)
+        raise Interrupted(_interrupted(job, kept=_written(job.folder) != before or bool(job.metrics))) from None
+    try:
+        _draw(job)
+    except KeyboardInterrupt:
+        again = shlex.join(["vae", "train", "--resume", str(job.folder)])
+        raise Interrupted(f"Interrupted: {job.folder} is whole but for the pictures; to draw them: {again}") from None
     click.echo(
         f"{job.folder}: {', '.join(sorted(path.name for path in job.folder.iterdir() if path.name in runs.FILES))}"
     )
 
 
-def _interrupted(job: _Job) -> str:
+def _written(folder: Path) -> tuple[int, int] | None:
+    """What changes whenever a run's state is written: which file it is, and since when."""
+    try:
+        found = (folder / runs.STATE).stat()
+    except FileNotFoundError:
+        return None
+    return found.st_ino, found.st_mtime_ns
+
+
+def _interrupted(job: _Job, *, kept: bool) -> str:
     """Draws the pictures of what is kept, and says what that is, by the files: the loop was cut short anywhere."""
-    if not (job.folder / runs.STATE).exists():
-        if not any(job.folder.iterdir()):
+    if not kept:
+        former = "; the former run is as it was" if (job.folder / runs.STATE).exists() else ""
+        if job.made_folder and not any(job.folder.iterdir()):
             job.folder.rmdir()
-        return "Interrupted before the first epoch was over: nothing is kept."
+        return f"Interrupted before the first epoch was over: nothing is kept{former}."
     _draw(job)
     done = runs.read_config(job.folder)["epochs_done"]
     again = shlex.join(["vae", "train", "--resume", str(job.folder)])

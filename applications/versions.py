@@ -2,17 +2,8 @@
 
 import importlib.metadata
 import platform
-from typing import Final
 
-from implementations import BACKENDS, missing_packages
-
-# What a report names beside Python and NumPy: the distributions whose version can change a number.
-_DISTRIBUTIONS: Final = {
-    "torch": ("torch",),
-    "tensorflow": ("tensorflow", "keras"),
-    "jax": ("jax", "jaxlib", "flax", "optax"),
-    "oracle": ("numpy",),
-}
+from implementations import BACKENDS, REQUIRES, missing_packages
 
 
 def project_version() -> str:
@@ -26,7 +17,7 @@ def project_version() -> str:
 def versions(backend: str) -> dict[str, str]:
     """Versions of Python, this project, NumPy and the packages of `backend` that are installed."""
     found = {"python": platform.python_version(), "vae-rosetta": project_version()}
-    for package in ("numpy", "safetensors", *_DISTRIBUTIONS[backend]):
+    for package in ("numpy", "safetensors", *REQUIRES[backend]):
         if version := _version(package):
             found[package] = version
     return found
@@ -44,7 +35,7 @@ def print_backends() -> None:
         if missing := missing_packages(name):
             table.add_row(name, "no", f"needs {', '.join(missing)}: pip install 'vae-rosetta\\[{name}]'")
         else:
-            packages = ((package, _version(package)) for package in _DISTRIBUTIONS[name])
+            packages = ((package, _version(package)) for package in REQUIRES[name] or ("numpy",))
             table.add_row(name, "yes", ", ".join(f"{package} {version}" for package, version in packages if version))
     Console(highlight=False).print(table)
 

@@ -88,7 +88,7 @@ def benchmark(
     --out keeps every single one, in the order in which they were taken.
     fit: an epoch of shared.recipe.fit, as a user calls it: order and noise from
     the portable stream, the way to the device and back, training. The first
-    epoch, which compiles, is told apart and does not count.
+    epoch, which compiles, is reported separately and left out.
     train: the calls to `train` of an epoch, with order and noise made before.
     encode, decode, generate: calls of 1,000 images, for a quarter of a second.
     Roofline. NumPy makes the matrix products of a training step, and nothing

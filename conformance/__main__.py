@@ -1,39 +1,77 @@
-"""`python -m conformance MODULE [pytest options]`: grades a backend, from any directory."""
+"""`python -m conformance MODULE [options]`: grades a backend, from any directory."""
 
+import importlib
 import importlib.util
+import os
 import sys
 from pathlib import Path
+from typing import Final
 
-USAGE = """\
-usage: python -m conformance MODULE [--vae-dtype float32|float64] [--vae-device auto|cpu|cuda] [pytest options]
+USAGE: Final = """\
+usage: python -m conformance MODULE [options] [pytest options]
+       python -m conformance --vae-command "CMD" [options] [pytest options]
+       python -m conformance matrix CERTIFICATE.json ...
+       python -m conformance audit MODULE:FUNCTION [--help]
 
 Grades MODULE, a dotted name that can be imported from here, against the specification. MODULE offers describe() and
-load(params, *, dtype, device): see shared/contract.py. Exit code 0: it conforms; 1: it does not; 4: it cannot be
-graded.
+load(params, *, dtype, device): see shared/contract.py. CMD, instead of a module, is a command that speaks for a port in
+another language.
+
+options:
+  --report FILE                  write a certificate, as FILE ends in .json or .md; may be given twice
+  --deviations FILE              known deviations with their reasons, in TOML
+  --vae-dtype float32|float64    grade this precision only
+  --vae-device auto|cpu|cuda     where the backend runs
+
+Exit code 0: nothing that was run fails; 1: something does; 2: interrupted; 3: the suite itself broke; 4: it cannot be
+graded; 5: the options leave no test.
 
 examples:
   python -m conformance implementations.torch_vae
+  python -m conformance my_package.my_vae --report conformance.json
   python -m conformance my_package.my_vae --vae-dtype float32 -k gradients
 """
 
+# Each is a module with main(arguments) -> exit code, imported when it is asked for.
+SUBCOMMANDS: Final = {"audit": "conformance.audit.cli", "matrix": "conformance.matrix"}
+
+# What the command line calls the plugin's options, which carry a prefix.
+_SHORT: Final = {"--report": "--vae-report", "--deviations": "--vae-deviations"}
+
 
 def main(arguments: list[str] | None = None) -> int:
-    """The command line; returns pytest's exit code."""
+    """The command line; returns the exit code."""
     arguments = sys.argv[1:] if arguments is None else arguments
+    if hidden := _hidden():
+        print(hidden, file=sys.stderr)
+        return 4
     if not arguments or arguments[0] in ("-h", "--help"):
         print(USAGE, end="")
         return 0 if arguments else 4
-    module, *options = arguments
-    if module.startswith("-"):
-        print(f"MODULE: got the option {module!r}; expected the module's dotted name first\n\n{USAGE}", file=sys.stderr)
+    if arguments[0] in SUBCOMMANDS:
+        return int(importlib.import_module(SUBCOMMANDS[arguments[0]]).main(arguments[1:]))
+    named = [] if arguments[0].startswith("-") else ["--vae-backend", arguments[0]]
+    options = [_spelled_out(option) for option in arguments[len(named) // 2 :]]
+    commanded = any(option.split("=")[0] == "--vae-command" for option in options)
+    if bool(named) == commanded:
+        got = f"the module {arguments[0]!r} and --vae-command" if named else f"the option {arguments[0]!r}"
+        expected = "one of them" if named else "the module's dotted name first, or --vae-command"
+        print(f"MODULE: got {got}; expected {expected}\n\n{USAGE}", file=sys.stderr)
         return 4
+    return _graded([*named, *options])
+
+
+def _graded(options: list[str]) -> int:
+    """Runs pytest on the chapters; returns its exit code."""
     if importlib.util.find_spec("pytest") is None:
         print("the suite needs pytest; try: pip install 'vae-rosetta[conformance]'", file=sys.stderr)
         return 4
     import pytest
 
     here = Path(__file__).parent
-    # The suite's own settings: a stranger's pytest.ini or conftest.py must not change what a pass means.
+    # The suite's own settings: a stranger's pytest.ini, conftest.py or environment must not change what a pass means.
+    for variable in ("PYTEST_ADDOPTS", "PYTEST_PLUGINS"):
+        os.environ.pop(variable, None)
     isolated = [
         "-c",
         str(here / "pytest.ini"),
@@ -44,7 +82,22 @@ def main(arguments: list[str] | None = None) -> int:
         "-p",
         "no:cacheprovider",
     ]
-    return int(pytest.main([*isolated, "--vae-backend", module, *options, str(here / "chapters")]))
+    return int(pytest.main([*isolated, *options, str(here / "chapters")]))
+
+
+def _hidden() -> str:
+    """What is wrong if a folder of the stranger's hides a package of this project; empty if none does."""
+    ours = Path(__file__).parents[1]
+    found = importlib.util.find_spec("shared")
+    if found is not None and found.origin and Path(found.origin).parents[1] == ours:
+        return ""
+    place = found.origin or ", ".join(found.submodule_search_locations or []) if found else "nowhere"
+    return f"shared: this project's own package is hidden by {place}; run from another folder, with yours on PYTHONPATH"
+
+
+def _spelled_out(option: str) -> str:
+    name, equals, value = option.partition("=")
+    return f"{_SHORT.get(name, name)}{equals}{value}"
 
 
 if __name__ == "__main__":

@@ -1,29 +1,42 @@
-"""The pytest plugin: names the backend under test, hands its models to the chapters, and reports the headroom.
+"""The pytest plugin: names the backend under test, hands its models to the chapters, and gathers what they find.
 
 Options live here and carry a prefix, because a conftest.py cannot declare options under `--pyargs`
 (pytest-dev/pytest#1596) and a stranger's own may already use the plain word. The markers and the strictness are set
-here too: a stranger's settings do not decide what a pass means.
+here too: a stranger's settings do not decide what a pass means. What the outcomes amount to is decided in report.py.
 """
 
-import importlib
-from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 import pytest
 
-from conformance import comparator, probe
+from conformance import certificate, comparator, deviations, failure, probe, report
+from conformance.backend import BackendError, find
+from conformance.deviations import Deviation
+from conformance.report import Case, Outcome, Report
 from shared import checks, spec, vectors
 from shared.contract import Array, Backend, FullModel, Tensors
 from shared.vectors import Vector, operations
 
-_HEADROOM: Final = pytest.StashKey[dict[tuple[str, str], float]]()
 _BACKEND: Final = pytest.StashKey[Backend]()
-_UNTOUCHED: Final = pytest.StashKey[dict[str, FullModel]]()
+_UNTOUCHED: Final = pytest.StashKey[dict[str, FullModel | Exception]]()
+_REPORT: Final = pytest.StashKey[Report]()
+_CERTIFICATE: Final = pytest.StashKey[certificate.Certificate]()
+_TARGETS: Final = pytest.StashKey[list[Path]]()
+_DECLARED: Final = pytest.StashKey[list[Deviation]]()
+_DEVIATION: Final = pytest.StashKey[Deviation]()  # of a test
+_HEADROOM: Final = pytest.StashKey[dict[tuple[str, str], float]]()  # of a test
+_NOTES: Final = pytest.StashKey[list[str]]()
 
 # What a model must have for each ability; a model without it is graded on the rest.
-ABILITIES: Final = {"train": ("gradients", "train", "state", "load_state"), "sample": ("sample", "generate")}
+ABILITIES: Final = {
+    "gradients": ("gradients",),
+    "train": ("gradients", "train", "state", "load_state"),
+    "sample": ("sample", "generate"),
+}
+_ABSENT: Final = "absent ability "  # how the reason of a skip begins that counts as absent
 
 
 class Grader:
@@ -35,7 +48,7 @@ class Grader:
         dtype: str,
         device: str = "auto",
         headroom: dict[tuple[str, str], float] | None = None,
-        untouched: dict[str, FullModel] | None = None,
+        untouched: dict[str, FullModel | Exception] | None = None,
     ) -> None:
         self.backend, self.dtype, self._device = backend, dtype, device
         self._headroom = {} if headroom is None else headroom
@@ -48,14 +61,22 @@ class Grader:
 
     def load(self, params: Tensors) -> FullModel:
         """A model of the backend, holding `params`, handed over read-only: arguments must not be changed."""
-        return self.backend.load(_read_only(params), dtype=self.dtype, device=self._device)
+        self.untouched()
+        return self._load(params)
 
     def untouched(self) -> FullModel:
         """A model with the fixture `params`, made once for all tests that change nothing in it: some take long to load,
-        and compile for each model anew."""
+        and compile for each model anew. Where it cannot be made, one test fails with the reason and the others skip."""
         if self.dtype not in self._untouched:
-            self._untouched[self.dtype] = self.load(_smallest())
-        return self._untouched[self.dtype]
+            try:
+                self._untouched[self.dtype] = self._load(_smallest())
+            except Exception as error:
+                self._untouched[self.dtype] = error
+                raise
+        model = self._untouched[self.dtype]
+        if isinstance(model, Exception):
+            pytest.skip(f"load(params, dtype={self.dtype!r}) raises {type(model).__name__}: {model}")
+        return model
 
     def check(self, vector: Vector) -> None:
         """Asks the backend what the vector asks, and compares.
@@ -73,32 +94,49 @@ class Grader:
         """Skips the calling test, saying so, where the backend does not declare an ability by having its methods."""
         methods = {name for name in ABILITIES[ability] if not callable(getattr(self.untouched(), name, None))}
         if methods:
-            pytest.skip(f"absent ability {ability!r}: the model has no {', '.join(sorted(methods))}")
+            pytest.skip(f"{_ABSENT}{ability!r}: the model has no {', '.join(sorted(methods))}")
+
+    def _load(self, params: Tensors) -> FullModel:
+        return self.backend.load(_read_only(params), dtype=self.dtype, device=self._device)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("vae", "VAE conformance")
     group.addoption("--vae-backend", metavar="MODULE", help="dotted name of the backend module to grade")
+    group.addoption(
+        "--vae-command", metavar="CMD", help="command that speaks the process protocol, instead of a module"
+    )
     group.addoption("--vae-dtype", choices=checks.DTYPES, help="grade this precision only")
     group.addoption("--vae-device", choices=checks.DEVICES, default="auto", help="where the backend runs")
+    group.addoption(
+        "--vae-report", metavar="FILE", action="append", default=[], help="certificate, .json or .md; may be repeated"
+    )
+    group.addoption("--vae-deviations", metavar="FILE", help="declared deviations, in TOML")
 
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "chapter(name): runs the golden vectors of a chapter")
     config.addinivalue_line("markers", "ability(name): needs an optional ability of the backend")
-    config.addinivalue_line("markers", "clause(*ids): the clauses of the specification that the test stands on")
-    name = config.getoption("--vae-backend")
-    if not name:
-        raise pytest.UsageError("--vae-backend: expected the dotted name of the module to grade")
+    config.addinivalue_line("markers", "clause(*ids): the clauses that the test stands on; the nearest marker counts")
+    name = {"module": config.getoption("--vae-backend"), "command": config.getoption("--vae-command")}
+    declared = config.getoption("--vae-deviations")
     try:
-        backend = importlib.import_module(name)
-    except ImportError as error:
-        raise pytest.UsageError(f"--vae-backend: cannot import {name!r}: {error}") from error
-    for function in ("describe", "load"):
-        if not callable(getattr(backend, function, None)):
-            raise pytest.UsageError(f"--vae-backend: {name!r} has no function {function}(); see shared/contract.py")
-    config.stash[_BACKEND] = backend
-    config.stash[_HEADROOM], config.stash[_UNTOUCHED] = {}, {}
+        _verify_vectors()
+        config.stash[_TARGETS] = [certificate.target(text) for text in config.getoption("--vae-report")]
+        config.stash[_DECLARED] = deviations.read(Path(declared)) if declared else []
+        config.stash[_BACKEND] = find(**name)
+    except ValueError as error:
+        raise pytest.UsageError(f"--vae-report: {error}") from error
+    except deviations.DeviationError as error:
+        raise pytest.UsageError(f"--vae-deviations: {error}") from error
+    except (BackendError, vectors.VectorError) as error:
+        raise pytest.UsageError(str(error)) from error
+    run = report.run_identity(name, config.stash[_BACKEND], config.getoption("--vae-device"))
+    chapters = sorted(
+        path.stem.removeprefix("test_") for path in (Path(__file__).parent / "chapters").glob("test_*.py")
+    )
+    config.stash[_REPORT] = Report(run, tuple(chapters))
+    config.stash[_UNTOUCHED], config.stash[_NOTES] = {}, []
 
 
 def pytest_sessionstart(session: pytest.Session) -> None:
@@ -115,30 +153,92 @@ def pytest_sessionstart(session: pytest.Session) -> None:
 
 
 def pytest_report_header(config: pytest.Config) -> list[str]:
-    identity = ", ".join(f"{key} {value}" for key, value in config.stash[_BACKEND].describe().items())
-    return [f"backend: {config.getoption('--vae-backend')} ({identity})", f"specification: {spec.VERSION}"]
+    run = config.stash[_REPORT].run
+    described = ", ".join(f"{key} {value}" for key, value in run["describe"].items())
+    return [f"backend: {certificate.subject(run)} ({described})", f"specification: {spec.VERSION}"]
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    only = metafunc.config.getoption("--vae-dtype")
-    dtypes = (only,) if only else checks.DTYPES
     if "vector" in metafunc.fixturenames:
         marker = next(metafunc.definition.iter_markers("chapter"))
         chosen = [vector for vector in vectors.load().values() if vector.chapter == marker.args[0]]
-        pairs = [(dtype, v) for v in chosen for dtype in dtypes if dtype in vectors.graded_in(v.arguments)]
+        pairs = [(dtype, v) for v in chosen for dtype in vectors.graded_in(v.arguments)]
         names = [f"{vector.id.split('/')[1]}-{dtype}" for dtype, vector in pairs]
         metafunc.parametrize(("grader", "vector"), pairs, ids=names, indirect=["grader"])
     elif "grader" in metafunc.fixturenames:
-        metafunc.parametrize("grader", dtypes, indirect=True)
+        metafunc.parametrize("grader", checks.DTYPES, indirect=True)
+
+
+@pytest.hookimpl(tryfirst=True)  # the report knows all cases, those that -k leaves out too
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: report.place(_case(item).chapter))
+    cases = config.stash[_REPORT].cases
+    cases.update({item.nodeid: _case(item) for item in items})
+    try:
+        declared = deviations.match(config.stash[_DECLARED], cases)
+    except deviations.DeviationError as error:
+        raise pytest.UsageError(f"--vae-deviations: {error}") from error
+    for item in items:
+        if entry := declared.get(item.nodeid):
+            item.stash[_DEVIATION] = entry
+            item.add_marker(pytest.mark.xfail(reason=entry.reason, strict=True))
+    if only := config.getoption("--vae-dtype"):
+        others = [item for item in items if cases[item.nodeid].dtype not in (only, None)]
+        config.hook.pytest_deselected(items=others)
+        items[:] = [item for item in items if item not in set(others)]
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)  # outermost: after pytest has said what is an expected failure
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    found = yield
+    entry = item.stash.get(_DEVIATION, None)
+    raised = call.excinfo.value if call.excinfo else None
+    if entry and found.failed and raised is None:  # strict: it passes, and should not
+        found.longrepr = f"passes, so {entry.place} is out of date: remove it, or name the dtype that it is true of"
+    if found.when == "call" or not found.passed:
+        outcome = _outcome(found, raised, entry)
+        item.config.stash[_REPORT].record(item.nodeid, outcome._replace(headroom=_quantities(item)))
+    vector, dtype = (_given(item).get(name) for name in ("vector", "grader"))
+    if found.failed and isinstance(raised, comparator.Mismatch) and isinstance(vector, Vector):
+        found.longrepr = failure.text(vector, str(dtype), str(raised))
+    return found
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    stash = session.config.stash
+    if hasattr(session.config, "workerinput") or session.config.option.collectonly:
+        return
+    stash[_CERTIFICATE] = stash[_REPORT].certificate()
+    for target in stash[_TARGETS]:
+        try:
+            certificate.write(target, stash[_CERTIFICATE])
+            stash[_NOTES].append(f"certificate: {target}")
+        except OSError as error:
+            stash[_NOTES].append(f"--vae-report: cannot write {target}: {error.strerror}")
+            session.exitstatus = pytest.ExitCode.USAGE_ERROR
+
+
+def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
+    found = config.stash.get(_CERTIFICATE, None)
+    if found is None:
+        return
+    if found["headroom"]:
+        terminalreporter.section("headroom: largest error of each vector, in units of its tolerance")
+        for line in certificate.headroom(found):
+            terminalreporter.write_line(line)
+    terminalreporter.section(f"conformance of {certificate.subject(found['run'])}, specification {spec.VERSION}")
+    for line in (*certificate.summary(found), *config.stash[_NOTES]):
+        terminalreporter.write_line(line)
 
 
 @pytest.fixture
 def grader(request: pytest.FixtureRequest) -> Grader:
     """The backend under test, in each precision in turn."""
-    config = request.config
-    device = config.getoption("--vae-device")
-    stash = config.stash
-    found = Grader(stash[_BACKEND], request.param, device, stash[_HEADROOM], stash[_UNTOUCHED])
+    stash, headroom = request.config.stash, request.node.stash.setdefault(_HEADROOM, {})
+    device = request.config.getoption("--vae-device")
+    found = Grader(stash[_BACKEND], request.param, device, headroom, stash[_UNTOUCHED])
     for marker in request.node.iter_markers("ability"):
         found.require(marker.args[0])
     return found
@@ -150,18 +250,48 @@ def params() -> dict[str, Array]:
     return _read_only(_smallest())
 
 
-def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
-    headroom = config.stash[_HEADROOM]
-    if not headroom:
-        return
-    worst: dict[str, dict[str, tuple[float, str]]] = defaultdict(dict)
-    for (quantity, dtype), ratio in headroom.items():
-        case = quantity.split(":")[0]
-        worst[case][dtype] = max(worst[case].get(dtype, (0.0, "")), (ratio, quantity.split(": ")[1]))
-    terminalreporter.section("headroom: largest error of each vector, in units of its tolerance")
-    for case, by_dtype in worst.items():
-        columns = "   ".join(f"{dtype} {ratio:5.3f} {name:<34}" for dtype, (ratio, name) in sorted(by_dtype.items()))
-        terminalreporter.write_line(f"{case:<32} {columns}".rstrip())
+def _case(item: pytest.Item) -> Case:
+    """What the report calls a test."""
+    callspec, given = getattr(item, "callspec", None), _given(item)
+    chapter, dtype, vector = item.path.stem.removeprefix("test_"), given.get("grader"), given.get("vector")
+    if isinstance(vector, Vector):
+        return Case(vector.id, chapter, dtype, vector.clauses, is_vector=True)
+    parameters = f"-{callspec.id}-".replace(f"-{dtype}-", "-", 1).strip("-") if callspec else ""
+    name = f"{chapter}/{getattr(item, 'originalname', item.name)}" + (f"[{parameters}]" if parameters else "")
+    marker = item.get_closest_marker("clause")
+    return Case(name, chapter, dtype, marker.args if marker else ())
+
+
+def _given(item: pytest.Item) -> dict[str, Any]:
+    """The parameters of a test."""
+    callspec = getattr(item, "callspec", None)
+    return dict(callspec.params) if callspec else {}
+
+
+def _outcome(found: pytest.TestReport, raised: BaseException | None, entry: Deviation | None) -> Outcome:
+    text = f"{type(raised).__name__}: {raised}" if raised is not None else str(found.longrepr or "")
+    if found.passed:
+        return Outcome("passed")
+    if found.failed:
+        return Outcome("failed", text)
+    if hasattr(found, "wasxfail"):
+        reason, cause = (entry.reason, entry.cause) if entry else (found.wasxfail, None)
+        return Outcome("deviating", reason, cause=cause, seen=text)
+    reason = str(raised)
+    if reason.startswith(_ABSENT):
+        return Outcome("absent", reason.removeprefix(_ABSENT).replace("'", ""))
+    return Outcome("skipped", reason)
+
+
+def _quantities(item: pytest.Item) -> dict[str, float]:
+    """The headroom of a test's vector, by quantity."""
+    return {key.split(": ", 1)[1]: ratio for (key, _), ratio in item.stash.get(_HEADROOM, {}).items()}
+
+
+def _verify_vectors() -> None:
+    """A damaged vector is the suite's fault: nothing is graded with it."""
+    for vector in vectors.load().values():
+        assert vector.tensors
 
 
 def _smallest() -> dict[str, Array]:

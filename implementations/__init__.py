@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final, cast
 if TYPE_CHECKING:  # what is known of a backend without importing it costs nothing, not even NumPy
     from shared.contract import Backend
 
-BACKENDS: Final = MappingProxyType(
+BACKENDS: Final = MappingProxyType(  # the first that is installed is the default
     {
         "torch": "implementations.torch_vae",
         "tensorflow": "implementations.tensorflow_vae",

@@ -16,10 +16,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from shared import checks, parameters, spec, stream
-from shared.contract import Array, Losses, Tensors
-from shared.resident import ResidentImages
-
 
 class Encoder(nn.Module):
     """q(z|x): images to the mean and log-variance of a normal distribution."""
@@ -54,9 +50,7 @@ class Decoder(nn.Module):
 class VAE(nn.Module):
     """Encoder and decoder, joined by the reparameterisation z = mu + exp(logvar / 2) noise."""
 
-    def __init__(
-        self, input_dim: int = spec.INPUT_DIM, latent_dim: int = spec.LATENT_DIM, hidden_dim: int = spec.HIDDEN_DIM
-    ) -> None:
+    def __init__(self, input_dim: int = 784, latent_dim: int = 20, hidden_dim: int = 400) -> None:
         super().__init__()
         self.encoder = Encoder(input_dim, hidden_dim, latent_dim)
         self.decoder = Decoder(input_dim, hidden_dim, latent_dim)
@@ -116,6 +110,10 @@ def train(model: VAE, data_loader: Iterable[Tensor | Sequence[Tensor]], optimize
 # The contract
 # -----------------------------------------------------------------------------------------------------------
 
+from shared import checks, parameters, spec, stream  # noqa: E402 -- nothing above needs this project
+from shared.contract import Array, Losses, Tensors  # noqa: E402
+from shared.resident import ResidentImages  # noqa: E402
+
 
 def describe() -> dict[str, str]:
     """The identity that reports print."""
@@ -123,19 +121,21 @@ def describe() -> dict[str, str]:
         "framework": "torch",
         "version": torch.__version__,
         "device": _device("auto").type,
-        "precision": f"float32 matrix products: {torch.get_float32_matmul_precision()}",
+        "precision": "float32 matrix products: highest",
         "threads": str(torch.get_num_threads()),
     }
 
 
 def load(params: Tensors, *, dtype: str = "float32", device: str = "auto") -> "Model":
-    """A model holding copies of `params`.
+    """A model holding copies of `params`. Turns TF32 products off for the whole process: the specification wants
+    float32.
 
     Raises:
         TypeError, ValueError: see `parameters.sizes_of`; also for an unknown dtype or a device that is not there.
     """
     sizes = parameters.sizes_of(params)
     checks.one_of("dtype", dtype, checks.DTYPES)
+    torch.set_float32_matmul_precision("highest")
     return Model(params, sizes, getattr(torch, dtype), _device(device))
 
 
@@ -155,6 +155,7 @@ class Model:
             eps=spec.EPSILON,
             fused=True,
         )
+        self._steps = 0  # PyTorch counts in float32, exact up to 2^24
         self._resident = ResidentImages(sizes.input_dim, self._put)
 
     def params(self) -> dict[str, Array]:
@@ -199,22 +200,23 @@ class Model:
             objective.backward()  # type: ignore[no-untyped-call]  # torch 2.13 leaves Tensor.backward untyped
             self._optimizer.step()
             objectives[k] = objective.detach()
+        self._steps += len(order)
         return _array(objectives)
 
     def state(self) -> dict[str, Array]:
         adam = {name: self._adam_state(parameter) for name, parameter in self._parameters.items()}
         moments = {f"adam.{k}.{name}": _array(s[key]) for k, key in _MOMENTS.items() for name, s in adam.items()}
-        step = int(next(iter(adam.values()))["step"].item())
-        return {**self.params(), **moments, "adam.step": np.array(step, dtype=np.int64)}
+        return {**self.params(), **moments, "adam.step": np.array(self._steps, dtype=np.int64)}
 
     def load_state(self, state: Tensors) -> None:
         parameters.check_state(state, self.sizes)
         self._set_params(state)
+        self._steps = int(state["adam.step"])
         for name, parameter in self._parameters.items():
             adam = self._adam_state(parameter)
             for k, key in _MOMENTS.items():
                 adam[key].copy_(self._put(state[f"adam.{k}.{name}"]))
-            adam["step"].fill_(int(state["adam.step"]))
+            adam["step"].fill_(self._steps)
 
     @torch.no_grad()
     def sample(self, x: Array, seed: int) -> Array:
@@ -226,7 +228,8 @@ class Model:
         return _array(self._vae.generate(self._noise(checks.count("n", n), seed)))
 
     def _noise(self, rows: int, seed: int) -> Tensor:
-        folded = (stream.check_seed(seed) ^ (seed >> 32)) & 0xFFFF_FFFF  # PyTorch's CPU generator drops the upper half
+        seed = stream.check_seed(seed)
+        folded = (seed ^ (seed >> 32)) & 0xFFFF_FFFF  # PyTorch's CPU generator drops the upper half
         generator = torch.Generator(self._device).manual_seed(folded)
         shape = (rows, self.sizes.latent_dim)
         return torch.randn(shape, generator=generator, dtype=self._dtype, device=self._device)

@@ -48,7 +48,9 @@ def finite(name: str, value: Array) -> Array:
         ValueError: it holds a NaN or an infinity; the message says where the first one is.
     """
     # One pass without a temporary: a sum is finite unless an element is not (or the sum overflows: then look closer).
-    if not np.isfinite(np.sum(value, dtype=np.float64)) and not (good := np.isfinite(value)).all():
+    with np.errstate(over="ignore", invalid="ignore"):
+        total = np.sum(value, dtype=np.float64)
+    if not np.isfinite(total) and not (good := np.isfinite(value)).all():
         where = tuple(int(i) for i in np.argwhere(~good)[0])
         raise ValueError(f"{name}: got {value[where]} at {list(where)}; expected finite numbers")
     return value
@@ -116,22 +118,25 @@ def schedule(order: object, noise: object, images_count: int, latent_dim: int) -
     return order.astype(np.int64, copy=False), checked
 
 
-def count(name: str, value: object) -> int:
-    """`value` itself if it is a whole number of at least 1.
+def count(name: str, value: object, *, least: int = 1) -> int:
+    """`value` itself if it is a whole number of at least `least`.
 
     Raises:
         TypeError: not a whole number.
-        ValueError: below 1.
+        ValueError: below `least`.
     """
     if isinstance(value, bool) or not isinstance(value, int | np.integer):
-        raise TypeError(f"{name}: got {value!r} ({type(value).__name__}); expected a whole number, 1 or more")
-    if value < 1:
-        raise ValueError(f"{name}: got {value}; expected a whole number, 1 or more")
+        raise TypeError(f"{name}: got {value!r} ({type(value).__name__}); expected a whole number, {least} or more")
+    if value < least:
+        raise ValueError(f"{name}: got {value}; expected a whole number, {least} or more")
     return int(value)
 
 
 def is_frozen(array: npt.NDArray[Any]) -> bool:
-    """Whether nobody can change the array: it and all that it looks into are read-only. Such an array may be cached."""
+    """Whether the array and all that it looks into are read-only: the sign that a backend may keep a copy of it.
+
+    Whoever freezes an array vouches for it: a writable view made before, or making it writable again, is not seen.
+    """
     owner: object = array
     while isinstance(owner, np.ndarray):
         if owner.flags.writeable:

@@ -11,7 +11,7 @@ K steps.
 """
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple, Protocol, runtime_checkable
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -27,7 +27,6 @@ class Losses(NamedTuple):
     kl: Array  # (B,)
 
 
-@runtime_checkable
 class Model(Protocol):
     """Forward passes of a loaded model."""
 
@@ -52,7 +51,6 @@ class Model(Protocol):
         ...
 
 
-@runtime_checkable
 class Trainable(Model, Protocol):
     """A model that learns, by the spec's Adam."""
 
@@ -78,7 +76,6 @@ class Trainable(Model, Protocol):
         ...
 
 
-@runtime_checkable
 class Sampler(Protocol):
     """A model that draws with its framework's own generator: equal seeds draw alike in one backend and version."""
 
@@ -99,7 +96,7 @@ class Backend(Protocol):
     """The module itself."""
 
     def describe(self) -> Mapping[str, str]:
-        """framework, version, device, dtype, precision, threads: the identity that reports print."""
+        """framework, version, device (what "auto" means here), precision, threads: the identity that reports print."""
         ...
 
     def load(self, params: Tensors, *, dtype: str = "float32", device: str = "auto") -> FullModel:

@@ -230,7 +230,8 @@ def _read_arrays(path: Path) -> tuple[dict[str, _Array], list[str]]:
     with path.open("rb") as file:  # not by np.load, which leaves a damaged .npz open
         start = file.read(6)
         if start != b"\x93NUMPY" and not start.startswith(b"PK"):  # np.load would take it for a pickle, and say so
-            raise ValueError(f"{path}: got a file that starts with {start!r}; expected the .npy or .npz format")
+            got = f"a file that starts with {start!r}" if start else "an empty file"
+            raise ValueError(f"{path}: got {got}; expected the .npy or .npz format")
         file.seek(0)
         try:
             loaded = np.load(file, allow_pickle=False)
@@ -273,8 +274,9 @@ def _rows(label: str, images: _Array) -> _Array:
         raise ValueError(f"{label}: got dtype {rows.dtype}; expected {expected}")
     low, high = float(rows.min()), float(rows.max())  # NaN compares false below, so that `finite` gets to name it
     if not (low >= 0.0 and high <= 1.0):
-        checks.finite(label, rows)
-        raise ValueError(f"{label}: got values from {low:g} to {high:g}; expected pixels in [0, 1]")
+        checks.finite(label, images)
+        hint = " (divide by 255, or store uint8)" if low >= 0.0 and 1.0 < high <= 255.0 else ""
+        raise ValueError(f"{label}: got values from {low:g} to {high:g}; expected pixels in [0, 1]{hint}")
     return rows.astype(np.float32, copy=False)
 
 

@@ -5,6 +5,17 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Final
+
+
+def _umask() -> int:
+    """What the user's own files are private from; it cannot be read without being set."""
+    umask = os.umask(0)
+    os.umask(umask)
+    return umask
+
+
+_UMASK: Final = _umask()  # at import: while it is read, another thread's new files would be open to all
 
 
 @contextmanager
@@ -25,11 +36,9 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
     temporary = Path(name)
     try:
         yield temporary
-        with temporary.open("rb") as written:
+        with temporary.open("rb+") as written:  # Windows flushes only what may be written to
             os.fsync(written.fileno())
-        umask = os.umask(0)  # mkstemp makes private files; the user's own umask decides for the one that stays
-        os.umask(umask)
-        temporary.chmod(0o666 & ~umask)
+        temporary.chmod(0o666 & ~_UMASK)  # mkstemp makes private files
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)

@@ -45,9 +45,8 @@ class Arithmetic:
 
 
 EXACT = Arithmetic()
-FUNCTION = (
-    8.0  # roundings that an exp, log or sigmoid is worth: vectorised ones err by up to four units in the last place
-)
+# Roundings that an exp, log or sigmoid is worth: vectorised ones err by up to four units in the last place.
+FUNCTION = 8.0
 
 
 class Forward(NamedTuple):

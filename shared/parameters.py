@@ -3,6 +3,7 @@
 import os
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Final
 
 import numpy as np
 import safetensors
@@ -11,6 +12,8 @@ import safetensors.numpy
 from shared import checks, files, spec, stream
 from shared.contract import Array, Tensors
 from shared.spec import Sizes
+
+MAX_STEP: Final = 2**30  # of Adam, in a state: a 32-bit counter has room to go on from there
 
 
 def initial(seed: int, sizes: Sizes = Sizes()) -> dict[str, Array]:
@@ -41,6 +44,10 @@ def sizes_of(params: Tensors) -> Sizes:
         if len(shape) != 2 or 0 in shape:
             raise ValueError(f"params[{name!r}]: got shape {shape}; expected two dimensions, (out, in), 1 or more each")
     hidden_dim, input_dim = params["encoder.fc1.weight"].shape
+    if np.shape(params["encoder.fc1.bias"]) == (input_dim,) != (hidden_dim,):
+        shape, bias = (hidden_dim, input_dim), (input_dim,)
+        hint = "weights are (out, in), not (in, out) as Keras and Flax store them"
+        raise ValueError(f"params['encoder.fc1.weight']: got shape {shape} with a bias of shape {bias}; {hint}")
     sizes = Sizes(input_dim, hidden_dim, params["encoder.fc2_mu.weight"].shape[0])
     _check_tensors("params", params, spec.parameter_shapes(sizes))
     return sizes
@@ -65,8 +72,8 @@ def check_state(state: Tensors, sizes: Sizes) -> None:
     step = state["adam.step"]
     if not isinstance(step, np.ndarray) or step.dtype.kind not in "iu" or step.shape != ():
         raise TypeError(f"state['adam.step']: got {step!r}; expected an integer array of shape ()")
-    if step < 0:
-        raise ValueError(f"state['adam.step']: got {step}; expected 0 or more")
+    if not 0 <= step <= MAX_STEP:
+        raise ValueError(f"state['adam.step']: got {step}; expected 0 to {MAX_STEP}")
     _check_tensors("state", state, {name: shape for name, shape in shapes.items() if name != "adam.step"})
 
 

@@ -15,9 +15,8 @@ from shared import checks, spec, stream
 from shared.contract import Array, Model, Trainable
 from shared.stream import Purpose
 
-MAX_STEPS_PER_CALL: Final = (
-    512  # bounds the wait between two progress reports; an epoch of MNIST at batch 128 is 469 steps
-)
+# Bounds the wait between two progress reports; an epoch of MNIST at batch 128 is 469 steps.
+MAX_STEPS_PER_CALL: Final = 512
 _EVALUATION_ROWS: Final = 1000  # images a call when evaluating: large enough to be fast, small enough to fit anywhere
 
 
@@ -61,7 +60,7 @@ def fit(
     test: Array | None = None,
     progress: Callable[[int, float], None] | None = None,
 ) -> Iterator[Epoch]:
-    """Trains `model` in place and yields after every epoch.
+    """Trains `model` in place and yields after every epoch. Arguments are checked at once, work begins with `next`.
 
     Args:
         model: freshly loaded, or holding the state that `first_epoch` epochs left.
@@ -78,8 +77,22 @@ def fit(
     """
     latent_dim = model.params()["encoder.fc2_mu.bias"].shape[0]
     epochs, batch_size = checks.count("epochs", epochs), checks.count("batch_size", batch_size)
-    stream.check_seed(seed)
-    for epoch in range(first_epoch, epochs):
+    first_epoch = checks.count("first_epoch", first_epoch, least=0)
+    seed = stream.check_seed(seed)
+    return _epochs(model, x, seed, range(first_epoch, epochs), batch_size, latent_dim, test, progress)
+
+
+def _epochs(
+    model: Trainable,
+    x: Array,
+    seed: int,
+    numbers: range,
+    batch_size: int,
+    latent_dim: int,
+    test: Array | None,
+    progress: Callable[[int, float], None] | None,
+) -> Iterator[Epoch]:
+    for epoch in numbers:
         started = time.perf_counter()
         objectives = []
         trained = 0
@@ -108,7 +121,7 @@ def fit(
 def evaluate(model: Model, x: Array, *, seed: int, draw: int = 0) -> Evaluation:
     """Average losses of `model` on x (N, D), z drawn once per image with noise from stream (seed, EVALUATION, draw).
 
-    Sums are kept in float64 over images, so that the result does not depend on how the images are split into calls.
+    Sums are kept in float64 over images, so that the result hardly depends on how the images are split into calls.
 
     Raises:
         TypeError, ValueError: a bad argument; the message names it.

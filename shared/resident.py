@@ -10,7 +10,7 @@ Resident = TypeVar("Resident")
 
 
 class ResidentImages(Generic[Resident]):
-    """Remembers the last data set that nobody can change (`checks.is_frozen`); any other is read anew at every call."""
+    """Remembers the last data set that is read-only (`checks.is_frozen`); any other is read anew at every call."""
 
     def __init__(self, input_dim: int, put: Callable[[Array], Resident]) -> None:
         self._input_dim = input_dim
@@ -23,7 +23,7 @@ class ResidentImages(Generic[Resident]):
         Raises:
             TypeError, ValueError: see `checks.images`.
         """
-        if self._last is not None and self._last[0] is x:
+        if self._last is not None and self._last[0] is x and checks.is_frozen(x):
             return self._last[1]
         self._last = None  # frees the former one before the next is put beside it
         resident = self._put(checks.images(x, self._input_dim, rows="N"))

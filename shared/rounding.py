@@ -9,8 +9,8 @@ total, so the error has the variance u^2 / 3 (n S^2 / 3 + n Q / 2). This grows w
 probabilistic analysis of Higham & Mary (SIAM J. Sci. Comput. 41, 2019), and not with n as in the worst case, which is
 too loose to catch anything. Inputs are exact: a vector stores them in float32.
 
-Disturbing the whole computation (Monte Carlo arithmetic, Parker 1997) follows errors through cancellation, through sums
-whose errors hang together, and through many steps of Adam, where a bound composed operation by operation says nothing.
+Disturbing the whole computation (Monte Carlo arithmetic, Parker 1997) follows errors through cancellation, through
+correlated sums, and through many steps of Adam, where a bound composed operation by operation says nothing.
 
 Tolerance = SAFETY x the root mean square error over the repetitions, element by element. What is exact in every
 precision (a gradient that is zero, a KL term at the prior) gets the tolerance zero.

@@ -1,7 +1,7 @@
 """The specification in numbers and clauses: every constant of the classic VAE once, with its reason.
 
-The prose of each clause is normative. A golden vector, a test and an error message name the clause they stand on, so
-that a failure can be looked up here.
+The prose of each clause is normative. Golden vectors and chapters of the conformance suite name the clauses they stand
+on, so that a failure can be looked up here.
 
 Sources: Kingma & Welling, "Auto-Encoding Variational Bayes" (arXiv:1312.6114), appendix B for the KL term and section
 2.4 for the reparameterisation; Kingma & Ba, "Adam" (arXiv:1412.6980), Algorithm 1.

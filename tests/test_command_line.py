@@ -14,25 +14,12 @@ import pytest
 from click.testing import CliRunner
 
 from applications import training
-from applications.cli import PREFERRED, vae
+from applications.cli import vae
 from applications.errors import OneLineErrors
-from implementations import BACKENDS
+from implementations import BACKENDS, REQUIRES
 
 ROOT = Path(__file__).parents[1]
-HEAVY = {
-    "torch",
-    "tensorflow",
-    "keras",
-    "jax",
-    "flax",
-    "optax",
-    "numpy",
-    "matplotlib",
-    "PIL",
-    "rich",
-    "mlxtend",
-    "pooch",
-}
+HEAVY = {"numpy", "matplotlib", "PIL", "rich", "mlxtend", "pooch"}.union(*REQUIRES.values())
 
 
 def run_vae(*arguments: str, options: tuple[str, ...] = ()) -> subprocess.CompletedProcess[str]:
@@ -65,10 +52,6 @@ def test_without_click_the_cure_is_told() -> None:
         1,
         "Error: the vae command needs click; try: pip install 'vae-rosetta[app]'\n",
     )
-
-
-def test_every_backend_can_be_the_default() -> None:
-    assert sorted(PREFERRED) == sorted(BACKENDS)
 
 
 def test_version_names_the_specification_too() -> None:

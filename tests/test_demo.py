@@ -109,6 +109,14 @@ def test_a_failing_process_shows_its_error(data: Path, tmp_path: Path) -> None:
     assert re.search(r"Error: vae train --backend oracle .*: exit code 2", result.stderr)
 
 
+def test_rows_that_are_no_images_get_no_picture(tmp_path: Path) -> None:
+    rows = tmp_path / "rows.npy"
+    np.save(rows, np.random.default_rng(0).random((30, 7), dtype=np.float32))
+    result = run(rows, tmp_path / "out", "--backends", "oracle")
+    assert result.exit_code == 0, result.output
+    assert result.stdout.endswith(f"{tmp_path / 'out'}: {demo.REPORT} and the runs\n")
+
+
 @pytest.mark.parametrize(
     ("backends", "message"),
     [

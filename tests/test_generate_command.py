@@ -115,12 +115,12 @@ def test_an_existing_file_is_kept_unless_forced(weights: Path, tmp_path: Path) -
         (
             "x.png",
             (),
-            "has 12 pixels, which is no square, and no config.json tells their shape; give --image-shape H W",
+            "has 12 pixels, which is no square, and config.json tells no shape; give --image-shape H W",
         ),
         ("x.png", ("--n", "10001"), "n: got 10001; expected at most 10000 in a .png"),
         ("x.npy", ("--n", "0"), "0 is not in the range x>=1"),
         ("x.npy", ("--seed", str(2**64)), f"seed: got {2**64}; expected a whole number"),
-        ("x.npy", ("--backend", "mxnet"), "'mxnet' is not one of 'torch', 'jax', 'tensorflow', 'oracle'"),
+        ("x.npy", ("--backend", "mxnet"), "'mxnet' is not one of 'torch', 'tensorflow', 'jax', 'oracle'"),
     ],
 )
 def test_bad_input_is_told(out: str, arguments: tuple[str, ...], message: str, weights: Path, tmp_path: Path) -> None:
@@ -171,7 +171,10 @@ def test_unreadable_weights_are_told(weights: Path, tmp_path: Path) -> None:
     assert result.stderr.startswith(f"Error: {weights}: not a readable safetensors file")
     weights.unlink()
     result = generate(weights, tmp_path / "x.npy")
-    assert (result.exit_code, result.stderr) == (2, f"Error: {weights}: No such file or directory\n")
+    assert (result.exit_code, result.stderr) == (
+        2,
+        f"Error: weights: got {weights}; expected a run's folder or a .safetensors file\n",
+    )
 
 
 def test_a_damaged_config_is_told(weights: Path, tmp_path: Path) -> None:

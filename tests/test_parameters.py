@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import safetensors.numpy
 
-from shared import files, parameters, spec
+from shared import checks, files, oracle, parameters, spec
 from shared.contract import Array
 from shared.spec import Sizes
 
@@ -98,3 +98,16 @@ def test_failed_write_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> No
         fail_halfway()
     assert path.read_text(encoding="utf-8") == "old"
     assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("step", [-1, 2**31, 2**62])
+def test_steps_that_no_backend_can_count_are_refused(params: dict[str, Array], step: int) -> None:
+    state = {**oracle.load(params).state(), "adam.step": np.array(step)}
+    with pytest.raises(ValueError, match=rf"adam\.step'\]: got {step}; expected 0 to 1073741824"):
+        parameters.check_state(state, parameters.sizes_of(params))
+
+
+def test_large_numbers_are_finite_and_raise_no_warning() -> None:
+    assert checks.finite("z", np.array([1e308, 1e308])) is not None
+    with pytest.raises(ValueError, match=r"^z: got inf at \[0\]"):
+        checks.finite("z", np.array([np.inf, -np.inf]))

@@ -111,9 +111,10 @@ def test_evaluation_samples_z_with_the_streams_noise(x: Array) -> None:
         ({"batch_size": 0}, "batch_size"),
         ({"batch_size": 1.5}, "batch_size"),
         ({"seed": -1}, "seed"),
+        ({"first_epoch": -1}, "first_epoch"),
     ],
     ids=str,
 )
-def test_bad_arguments_are_named(x: Array, options: dict[str, Any], argument: str) -> None:
+def test_bad_arguments_are_named_before_the_first_epoch(x: Array, options: dict[str, Any], argument: str) -> None:
     with pytest.raises((TypeError, ValueError), match=f"^{argument}: got"):
-        list(recipe.fit(Recorder(), x, **{"seed": 0, **options}))
+        recipe.fit(Recorder(), x, **{"seed": 0, **options})

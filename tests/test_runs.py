@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from applications import runs
+from applications.interrupts import interrupts_held
 from shared import oracle, parameters, recipe
 from shared.spec import Sizes
 
@@ -84,7 +85,7 @@ def test_an_interrupt_is_held_to_the_end_of_the_block() -> None:
     reached = []
 
     def block() -> None:
-        with runs.interrupts_held():
+        with interrupts_held():
             signal.raise_signal(signal.SIGINT)
             reached.append("end of block")
         reached.append("after the block")
@@ -96,7 +97,7 @@ def test_an_interrupt_is_held_to_the_end_of_the_block() -> None:
 
 def test_an_error_in_the_block_does_not_lose_the_interrupt() -> None:
     def block() -> None:
-        with runs.interrupts_held():
+        with interrupts_held():
             signal.raise_signal(signal.SIGINT)
             raise OSError("disk full")
 
@@ -108,7 +109,7 @@ def test_an_error_in_the_block_does_not_lose_the_interrupt() -> None:
 def test_an_ignored_interrupt_stays_ignored() -> None:
     former = signal.signal(signal.SIGINT, signal.SIG_IGN)  # as under nohup
     try:
-        with runs.interrupts_held():
+        with interrupts_held():
             signal.raise_signal(signal.SIGINT)
         assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
     finally:
@@ -147,14 +148,19 @@ def test_a_failure_between_two_files_leaves_the_state_of_the_epoch_before(
     assert sorted(contents(tmp_path)) == sorted([runs.WEIGHTS, runs.STATE, runs.CONFIG, runs.METRICS])
 
 
-def test_create_makes_the_folder_and_clears_only_a_former_run(tmp_path: Path) -> None:
+def test_a_new_run_takes_the_place_of_a_former_one_with_its_first_epoch(tmp_path: Path) -> None:
     folder = tmp_path / "new" / "run"
-    runs.create(folder)
+    assert runs.create(folder)
     assert contents(folder) == {}
+    write(folder, 2)
+    for name in (runs.CURVE, "notes.txt"):
+        (folder / name).write_text("mine")
+    former = contents(folder)
+    assert not runs.create(folder)
+    assert contents(folder) == former
     write(folder, 1)
-    (folder / "notes.txt").write_text("mine")
-    runs.create(folder)
-    assert contents(folder) == {"notes.txt": b"mine"}
+    assert sorted(contents(folder)) == sorted([runs.WEIGHTS, runs.STATE, runs.CONFIG, runs.METRICS, "notes.txt"])
+    assert runs.read(folder).epochs_done == 1
 
 
 def test_check_free_refuses_files_and_full_folders(tmp_path: Path) -> None:
@@ -162,7 +168,7 @@ def test_check_free_refuses_files_and_full_folders(tmp_path: Path) -> None:
     runs.check_free(tmp_path, force=False)
     (tmp_path / "notes.txt").write_text("mine")
     runs.check_free(tmp_path, force=True)
-    with pytest.raises(ValueError, match=r"which is not empty; --force replaces it"):
+    with pytest.raises(ValueError, match=r"which is not empty; --force writes"):
         runs.check_free(tmp_path, force=False)
     write(tmp_path, 1)
     with pytest.raises(ValueError, match=r"which is not empty; --resume \S+ goes on with its run, --force"):

@@ -83,28 +83,10 @@ def test_normal_survives_the_edges_of_the_uniforms(monkeypatch: pytest.MonkeyPat
     np.testing.assert_allclose(drawn, [0, 0, largest, 0, -largest, 0, 0, largest], atol=1e-6)
 
 
-def test_normals_have_normal_moments() -> None:
-    n = 1_000_000
-    drawn = stream.normal(2, Purpose.NOISE, 0, (n,)).astype(np.float64)
-    for power, moment in ((1, 0.0), (2, 1.0), (3, 0.0), (4, 3.0)):
-        spread = math.sqrt(math.prod(range(1, 2 * power, 2)) - moment**2)  # the standard deviation of z**power
-        assert abs((drawn**power).mean() - moment) < 5.2 * spread / math.sqrt(n)  # 2e-7 each
-    assert abs(np.corrcoef(drawn[:-1], drawn[1:])[0, 1]) < 5.2 / math.sqrt(n)
-
-
 @pytest.mark.parametrize("count", [1, 2, 100, 60_000])
 def test_permutation_loses_and_repeats_nothing(count: int) -> None:
     order = stream.permutation(0, Purpose.ORDER, 5, count)
     assert sorted(order.tolist()) == list(range(count))
-
-
-def test_every_image_comes_at_every_place() -> None:
-    """Chi-square of the 10 x 10 table (image, place) over 20,000 epochs: 81 degrees of freedom, false alarm 1e-6."""
-    epochs = 20_000
-    table = np.zeros((10, 10))
-    for epoch in range(epochs):
-        table[stream.permutation(9, Purpose.ORDER, epoch, 10), np.arange(10)] += 1
-    assert ((table - epochs / 10) ** 2 / (epochs / 10)).sum() < 156.3
 
 
 def test_purposes_indices_and_seeds_do_not_overlap() -> None:

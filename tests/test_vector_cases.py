@@ -8,6 +8,7 @@ import pytest
 
 from shared import oracle, spec, vectors
 from shared.oracle import Oracle
+from shared.vectors import __main__ as generator
 from shared.vectors import cases, operations
 
 VECTORS = vectors.load()
@@ -104,3 +105,16 @@ def test_tiny_gradients_are_tiny_and_zero_is_zero() -> None:
     assert first.min() < 1e-11
     moved = {name for name in spec.PARAMETER_NAMES if vector.expected[name].any()}
     assert moved == {"decoder.fc4.bias"}, "every other gradient is exactly zero, and moves nothing"
+
+
+@pytest.mark.parametrize("name", ["forward/tiny", "gradients/tiny", "training/tiny"])
+def test_drift_is_noticed_where_it_would_matter(name: str) -> None:
+    """Twice the tolerance of a float64 port, in the stored expectations: the generator's check says so."""
+    (case,) = [case for case in cases.all_cases() if case.id == name]
+    stored = dict(VECTORS[name].tensors)
+    assert not generator.drift(case, stored, with_tolerances=False)
+    for tensor in [key for key in stored if key.startswith("expected.") and stored[key].dtype.kind == "f"]:
+        room = stored[tensor.replace("expected.", "tolerance.float64.")]
+        if room.any():
+            drifted = {**stored, tensor: stored[tensor] + 2 * room}
+            assert generator.drift(case, drifted, with_tolerances=False) == [f"{name}: {tensor} has drifted"]

@@ -44,6 +44,16 @@ def test_resumed_run_equals_the_uninterrupted_one(grader: Grader, params: Tensor
         np.testing.assert_array_equal(tensor, whole.state()[name], err_msg=name, strict=True)
 
 
+def test_a_long_run_counts_on(grader: Grader, params: Tensors) -> None:
+    """Steps beyond 2^24, which float32 cannot count one by one."""
+    model = grader.load(params)
+    steps = 2**24 + 1
+    model.load_state({**model.state(), "adam.step": np.array(steps, dtype=np.int64)})
+    assert int(model.state()["adam.step"]) == steps
+    model.train(*_steps(0))
+    assert int(model.state()["adam.step"]) == steps + 3
+
+
 def test_states_belong_to_the_caller(grader: Grader, params: Tensors) -> None:
     model = grader.load(params)
     model.train(*_steps(0))

@@ -5,7 +5,7 @@ import pytest
 
 from conformance.plugin import Grader
 from shared import parameters, spec
-from shared.contract import Array, FullModel, Tensors
+from shared.contract import Array, FullModel, Losses, Tensors
 from shared.spec import Sizes
 
 pytestmark = pytest.mark.clause("names", "precision", "input")
@@ -15,7 +15,7 @@ def _answers(model: FullModel, x: Array, noise: Array) -> dict[str, Array]:
     mu, logvar = model.encode(x)
     z = model.reparameterize(mu, logvar, noise)
     answers = {"mu": mu, "logvar": logvar, "z": z, "logits": model.decode(z)}
-    return {**answers, **model.losses(x, noise)._asdict()}
+    return {**answers, **Losses(*model.losses(x, noise))._asdict()}
 
 
 def _batch(rows: int, sizes: Sizes) -> tuple[Array, Array]:

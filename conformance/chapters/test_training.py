@@ -63,6 +63,13 @@ def test_data_may_change_between_calls(grader: Grader, params: Tensors, run: tup
     model.train(x, order[:3], noise[:3])
     x[:] = 1.0 - x
     anew = grader.load(params)  # has never seen the data set as it was
-    anew.load_state(model.state())
+    between = model.state()
     changed = model.train(x, order[3:], noise[3:])
-    np.testing.assert_array_equal(changed, anew.train(x.copy(), order[3:], noise[3:]), strict=True)
+    x.setflags(write=False)
+    for again in (x.copy(), x):
+        anew.load_state(between)
+        np.testing.assert_array_equal(changed, anew.train(again, order[3:], noise[3:]), strict=True)
+    x.setflags(write=True)  # what was frozen is so no more
+    x[:] = 1.0 - x
+    model.load_state(between)
+    assert not np.array_equal(changed, model.train(x, order[3:], noise[3:]))

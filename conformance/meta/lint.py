@@ -10,7 +10,7 @@ import numpy as np
 from shared import spec, vectors
 from shared.vectors import Vector, operations
 
-# A normal number a float32 port may get wrong by this much of itself lets real bugs through.
+# A relative float32 tolerance beyond this would let real bugs through.
 _LOOSEST = 0.05
 
 
@@ -43,7 +43,7 @@ def _case_faults(vector: Vector, flags: set[str]) -> list[str]:
     listed = [f"unknown flag {flag!r}" for flag in set(vector.flags) - flags]
     listed += [f"unknown clause {clause!r}" for clause in set(vector.clauses) - set(spec.CLAUSES)]
     if " should " in f" {vector.description} ":
-        listed.append("a description states, it does not wish")
+        listed.append("a description must be a statement, without the word should")
     if vector.path.name != f"{vector.id.split('/')[1]}.safetensors" or vector.path.parent.name != vector.chapter:
         listed.append(f"lies in {vector.path.parent.name}/{vector.path.name}, not where its id says")
     try:

@@ -10,7 +10,7 @@ from typing import Any, Final
 import numpy as np
 
 from shared import datasets, parameters, recipe, stream
-from shared.contract import Array, FullModel, Tensors
+from shared.contract import Array, FullModel, Losses, Tensors
 from shared.spec import Sizes
 
 Load = Callable[[Tensors], FullModel]
@@ -37,7 +37,8 @@ def reparameterize(load: Load, inputs: Tensors, arguments: Arguments) -> Results
 
 def losses(load: Load, inputs: Tensors, arguments: Arguments) -> Results:
     """x, noise -> reconstruction, kl."""
-    return dict(load(_params(inputs, arguments)).losses(_images(inputs, arguments), inputs["noise"])._asdict())
+    found = load(_params(inputs, arguments)).losses(_images(inputs, arguments), inputs["noise"])
+    return Losses(*found)._asdict()  # any pair will do
 
 
 def gradients(load: Load, inputs: Tensors, arguments: Arguments) -> Results:

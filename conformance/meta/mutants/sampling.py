@@ -8,9 +8,7 @@ from conformance.meta.mutants.base import Mutant, Patch, on_method
 from shared import stream
 from shared.contract import Array
 
-_MOMENTS = "sampling::test_mean_and_variance_of_each_latent"
-_NORMAL = "sampling::test_distribution_is_normal"
-_INDEPENDENT = "sampling::test_rows_latents_and_calls_are_independent"
+_POSTERIOR = "sampling::test_sample_draws_from_the_posterior"
 _SEEDS = "sampling::test_equal_seeds_draw_alike_and_others_do_not"
 _PRIOR = "sampling::test_generate_decodes_the_prior"
 
@@ -95,18 +93,21 @@ MUTANTS: Final = (
     _mutant(
         "sample-is-mean",
         "sample returns mu",
-        _MOMENTS,
+        _POSTERIOR,
         patch=on_method("sample", _mean_only),
         pitfall="P12",
         source="keras-team/keras-io#790",
     ),
     _mutant(
-        "sample-without-std", "sample ignores the standard deviation", _MOMENTS, patch=on_method("sample", _without_std)
+        "sample-without-std",
+        "sample ignores the standard deviation",
+        _POSTERIOR,
+        patch=on_method("sample", _without_std),
     ),
     _mutant(
         "sample-variance-for-std",
         "sample spreads by exp(logvar)",
-        _MOMENTS,
+        _POSTERIOR,
         patch=on_method("sample", _variance_for_std),
         pitfall="P05",
         source="DeepTrackAI/DeepTrack2#170",
@@ -114,37 +115,36 @@ MUTANTS: Final = (
     _mutant(
         "sample-too-narrow",
         "sample draws with variance 0.95",
-        _MOMENTS,
+        _POSTERIOR,
         patch=_sample(lambda e: e * np.sqrt(0.95)),
         source="keras-team/keras#4211",
     ),
-    _mutant("sample-uniform", "sample draws uniforms of variance 1", _NORMAL, patch=_sample(_uniform)),
+    _mutant("sample-uniform", "sample draws uniforms of variance 1", _POSTERIOR, patch=_sample(_uniform)),
     _mutant(
         "sample-truncated",
         "sample draws normals truncated at 2",
-        _MOMENTS,
-        _NORMAL,
+        _POSTERIOR,
         patch=_sample(lambda e: np.clip(e, -2.0, 2.0)),
     ),
     _mutant(
         "sample-rows-share-noise",
         "all rows of a sample share one row of noise",
-        _MOMENTS,
+        _POSTERIOR,
         patch=_sample(lambda e: np.broadcast_to(e[:1], e.shape)),
     ),
     _mutant(
         "sample-rows-repeat",
         "the noise of a sample repeats after 1024 rows",
-        _INDEPENDENT,
+        _POSTERIOR,
         patch=_sample(_repeated),
     ),
     _mutant(
         "sample-latents-correlated",
         "two latents of a sample correlate at 5 %",
-        _INDEPENDENT,
+        _POSTERIOR,
         patch=_sample(_correlated),
     ),
-    _mutant("sample-antithetic", "every other row mirrors the one before", _INDEPENDENT, patch=_sample(_antithetic)),
+    _mutant("sample-antithetic", "every other row mirrors the one before", _POSTERIOR, patch=_sample(_antithetic)),
     _mutant(
         "sample-noise-float16",
         "noise of a sample drawn in float16",

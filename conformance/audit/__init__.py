@@ -1,0 +1,11 @@
+"""What does this loss compute? A black-box examination of any VAE loss function, by finite differences.
+
+`examine` takes a callable and returns `Findings`; `python -m conformance audit my_package.losses:vae_loss` prints them.
+Page: conformance/AUDIT.md.
+"""
+
+from conformance.audit.examination import examine
+from conformance.audit.findings import Deviation, Fault, Findings
+from conformance.audit.probe import AuditError
+
+__all__ = ["AuditError", "Deviation", "Fault", "Findings", "examine"]

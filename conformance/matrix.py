@@ -1,0 +1,84 @@
+"""`python -m conformance matrix CERTIFICATE.json ...`: clause by clause, how several backends did."""
+
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from conformance import certificate, report
+
+USAGE: Final = """\
+usage: python -m conformance matrix CERTIFICATE.json ...
+
+Prints how each backend did, clause by clause, from the certificates that --report wrote. Exit code 0: no backend fails;
+1: one does not conform; 4: a file is not a certificate.
+"""
+
+WORDS: Final = {
+    report.CONFORMS: "yes",
+    report.DEVIATES: "dev",
+    report.FAILS: "NO",
+    report.INCOMPLETE: "part",
+    report.ABSENT: "absent",
+    report.NOT_RUN: "none",
+    report.UNTESTED: "-",
+}
+LEGEND: Final = (
+    "yes: conforms; dev: deviates as declared; NO: does not conform; part: only a",
+    "part was run; none: nothing was run; absent: lacks the ability; -: no test",
+)
+WIDTH: Final = 80
+
+
+def main(arguments: list[str]) -> int:
+    """The sub-command; returns its exit code."""
+    if not arguments or arguments[0] in ("-h", "--help"):
+        print(USAGE, end="", file=sys.stdout if arguments else sys.stderr)
+        return 0 if arguments else 4
+    try:
+        found = [certificate.read(Path(argument)) for argument in arguments]
+    except certificate.CertificateError as error:
+        print(f"matrix: {error}", file=sys.stderr)
+        return 4
+    print("\n".join(lines(found)))
+    return int(any(one["verdict"] == report.FAILS for one in found))
+
+
+def lines(certificates: Sequence[certificate.Certificate]) -> Iterator[str]:
+    """The matrix, clause x backend, its legend, and the verdict on each backend with its date."""
+    clauses = list(dict.fromkeys(clause["id"] for one in certificates for clause in one["clauses"]))
+    cells = [{clause["id"]: WORDS.get(clause["verdict"], "?") for clause in one["clauses"]} for one in certificates]
+    first = max(len(clause) for clause in [*clauses, "clause"]) + 2
+    heads = _heads(certificates, WIDTH - first)
+    widths = [max(len(head), 6) + 2 for head in heads]
+    yield _row("clause", heads, first, widths)
+    for clause in clauses:
+        yield _row(clause, [column.get(clause, "-") for column in cells], first, widths)
+    yield ""
+    yield from LEGEND
+    yield ""
+    for head, one in zip(heads, certificates, strict=True):
+        run = one["run"]
+        yield f"{head}: {certificate.headline(one)}"
+        yield f"  {certificate.subject(run)}"
+        yield f"  {run['date']}, specification {run['spec_version']}"
+        if run["vectors_sha256"] != report.vectors_sha256():
+            yield "  graded with other vectors than this installation's"
+
+
+def _row(name: str, cells: Sequence[str], first: int, widths: Sequence[int]) -> str:
+    return (
+        f"{name:<{first}}" + "".join(f"{cell:<{width}}" for cell, width in zip(cells, widths, strict=True))
+    ).rstrip()
+
+
+def _heads(certificates: Sequence[certificate.Certificate], room: int) -> list[str]:
+    """A heading for each column: the module's own name, or a number where names would not fit."""
+    names = [_short(one["run"]) for one in certificates]
+    if len(set(names)) == len(names) and sum(max(len(name), 6) + 2 for name in names) <= room:
+        return names
+    return [str(number) for number, _ in enumerate(names, start=1)]
+
+
+def _short(run: dict[str, Any]) -> str:
+    return str(run["module"]).rsplit(".", 1)[-1] if run["module"] else str(run["command"])

@@ -1,0 +1,73 @@
+"""Ports as strangers bring them, and the suite run on them as strangers run it: from a folder of their own."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+import conformance
+
+ROOT: Final = Path(conformance.__file__).parents[1]
+
+# Right: the oracle under another name.
+WHOLE: Final = """\
+from shared import oracle
+describe, load = oracle.describe, oracle.load
+"""
+
+# The oracle with fewer methods; `{methods}` are those that it has.
+_PARTIAL: Final = """\
+from shared import oracle
+from shared.oracle import describe
+
+class Model:
+    def __init__(self, model):
+        for name in {methods}:
+            setattr(self, name, getattr(model, name))
+
+def load(params, *, dtype="float32", device="auto"):
+    return Model(oracle.load(params, dtype=dtype, device=device))
+"""
+
+# Wrong: KL averaged over the latents.
+WRONG: Final = """\
+from shared import oracle
+from shared.oracle import describe
+
+class Model(oracle.Oracle):
+    def losses(self, x, noise):
+        found = super().losses(x, noise)
+        return found._replace(kl=found.kl / self.sizes.latent_dim)
+
+def load(params, *, dtype="float32", device="auto"):
+    oracle.load(params, dtype=dtype, device=device)
+    return Model(params, dtype)
+"""
+
+FORWARD: Final = ("params", "encode", "reparameterize", "decode", "losses")
+
+
+def partial(*more: str) -> str:
+    """The source of a port with what every model has, and `more` methods."""
+    return _PARTIAL.format(methods=(*FORWARD, *more))
+
+
+def suite(
+    folder: Path,
+    *arguments: str,
+    python: tuple[str, ...] = ("-m", "conformance"),
+    root: Path = ROOT,
+    more: Mapping[str, str] | None = None,
+) -> subprocess.CompletedProcess[str]:
+    """`python -m conformance` with these arguments, run in `folder`, with `more` in its environment."""
+    environment = {**os.environ, "PYTHONPATH": str(root), "COLUMNS": "200", **(more or {})}
+    command = [sys.executable, *python, *arguments]
+    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=300)
+
+
+def grade(folder: Path, source: str, *options: str) -> subprocess.CompletedProcess[str]:
+    """Writes a port's source into `folder` and grades it, quietly."""
+    (folder / "port.py").write_text(source, encoding="utf-8")
+    return suite(folder, "port", "-q", "--tb=short", *options)

@@ -1,0 +1,183 @@
+"""The command line: what is graded, the matrix of certificates, and what is refused."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from types import ModuleType
+from typing import ClassVar
+
+import pytest
+
+from conformance import __main__, backend, matrix, report
+from conformance.backend import BackendError
+from conformance.meta.strangers import WHOLE, suite
+from conformance.report import Case, Outcome, Report
+from shared import oracle, spec
+
+ROOT = Path(__main__.__file__).parents[1]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["-k", "loss"], "got the option '-k'; expected the module's dotted name first, or --vae-command"),
+        (["port", "--vae-command", "./port"], "got the module 'port' and --vae-command; expected one of them"),
+        (["port", "--vae-command=./port"], "got the module 'port' and --vae-command; expected one of them"),
+    ],
+)
+def test_module_or_command_and_not_both(arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert __main__.main(arguments) == 4
+    assert f"MODULE: {message}\n" in capsys.readouterr().err
+
+
+def test_usage(capsys: pytest.CaptureFixture[str]) -> None:
+    assert (__main__.main(["--help"]), __main__.main([])) == (0, 4)
+    assert capsys.readouterr().out == __main__.USAGE * 2
+
+
+@pytest.mark.parametrize(("module", "command", "got"), [("port", "./port", "both"), (None, None, "neither")])
+def test_plugin_wants_exactly_one(module: str | None, command: str | None, got: str) -> None:
+    with pytest.raises(BackendError, match=f"got {got} of --vae-backend and --vae-command"):
+        backend.find(module, command)
+
+
+class _Speakers(ModuleType):
+    """Stands for the module that talks to commands."""
+
+    asked: ClassVar[list[str]] = []
+
+    def backend(self, command: str) -> ModuleType:
+        if command == "./gone":
+            raise OSError("no such file")
+        self.asked.append(command)
+        return oracle
+
+
+def test_command_is_handed_over_as_it_stands(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "conformance.command", _Speakers("conformance.command"))
+    assert backend.find(None, "java -jar port.jar") is oracle
+    assert _Speakers.asked == ["java -jar port.jar"]
+    with pytest.raises(BackendError, match=r"--vae-command: cannot use './gone': no such file"):
+        backend.find(None, "./gone")
+
+
+def test_module_is_graded_without_the_commands(tmp_path: Path) -> None:
+    """The talk to processes is imported for a command alone."""
+    (tmp_path / "port.py").write_text(WHOLE, encoding="utf-8")
+    source = (
+        "import sys\nsys.modules['conformance.command'] = None\nfrom conformance.__main__ import main\nsys.exit(main())"
+    )
+    run = suite(tmp_path, "port", "-q", "-k", "test_loss and tiny", python=("-c", source))
+    assert run.returncode == 0, run.stdout + run.stderr
+
+
+def test_command_that_cannot_be_graded_is_one_line(tmp_path: Path) -> None:
+    run = suite(tmp_path, "--vae-command", f"'{sys.executable}' -c 0", "-q")
+    assert run.returncode == 4
+    assert "ERROR: --vae-command: cannot use" in run.stdout + run.stderr
+    assert "Traceback" not in run.stdout + run.stderr
+
+
+def _certificate(folder: Path, module: str, result: str) -> Path:
+    """A certificate in which each clause has one case, with the same result."""
+    gathered = Report(report.run_identity({"module": module, "command": None}, oracle, "auto"))
+    for clause in spec.CLAUSES:
+        gathered.cases[clause] = Case(f"checkpoint/{clause}", "checkpoint", "float32", (clause,))
+        gathered.record(clause, Outcome(result, "because"))
+    path = folder / f"{module}.json"
+    path.write_text(json.dumps(gathered.certificate()), encoding="utf-8")
+    return path
+
+
+def test_matrix_has_a_word_for_each_clause_and_backend(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    results = {"mine.torch_vae": "passed", "mine.jax_vae": "deviating", "keras_vae": "failed", "c_vae": "skipped"}
+    paths = [str(_certificate(tmp_path, module, result)) for module, result in results.items()]
+    assert matrix.main(paths) == 1
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].split() == ["clause", "torch_vae", "jax_vae", "keras_vae", "c_vae"]
+    rows = {line.split()[0]: line.split()[1:] for line in lines[1 : 1 + len(spec.CLAUSES)]}
+    assert rows == {clause: ["yes", "dev", "NO", "part"] for clause in spec.CLAUSES}
+    assert "keras_vae: does not conform" in lines
+    assert "jax_vae: conforms with deviations" in lines
+    assert max(map(len, lines)) <= matrix.WIDTH
+
+
+def test_matrix_exits_with_0_where_none_fails(tmp_path: Path) -> None:
+    paths = [str(_certificate(tmp_path, module, result)) for module, result in {"a": "passed", "b": "absent"}.items()]
+    assert matrix.main(paths) == 0
+
+
+def test_many_backends_are_numbered_and_fit(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    paths = [str(_certificate(tmp_path, f"my_long_package_{i}.my_long_vae", "passed")) for i in range(7)]
+    assert matrix.main(paths) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].split() == ["clause", *"1234567"]
+    assert "  my_long_package_6.my_long_vae" in lines
+    assert max(map(len, lines)) <= matrix.WIDTH
+
+
+def test_other_vectors_are_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = _certificate(tmp_path, "a", "passed")
+    assert matrix.main([str(path)]) == 0
+    assert "other vectors" not in capsys.readouterr().out
+    found = json.loads(path.read_text(encoding="utf-8"))
+    found["run"]["vectors_sha256"] = "0" * 64
+    path.write_text(json.dumps(found), encoding="utf-8")
+    assert matrix.main([str(path)]) == 0
+    assert "graded with other vectors than this installation's" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (None, "cannot be read: No such file or directory"),
+        ("{", "not JSON"),
+        ("[]", "not a certificate"),
+        ('{"format": 1}', "not a certificate"),
+        ('{"format": 2, "verdict": "", "run": {}, "clauses": []}', "got format 2; expected 1"),
+    ],
+)
+def test_matrix_refuses_other_files(
+    content: str | None, message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "a.json"
+    if content is not None:
+        path.write_text(content, encoding="utf-8")
+    assert __main__.main(["matrix", str(path)]) == 4
+    assert f"matrix: {path}: {message}" in capsys.readouterr().err
+
+
+def test_matrix_usage(capsys: pytest.CaptureFixture[str]) -> None:
+    assert (matrix.main([]), matrix.main(["--help"])) == (4, 0)
+    said = capsys.readouterr()
+    assert said.out == said.err == matrix.USAGE
+
+
+def test_a_folder_that_hides_ours_is_named(tmp_path: Path) -> None:
+    (tmp_path / "shared").mkdir()
+    (tmp_path / "shared/__init__.py").touch()
+    done = subprocess.run(
+        [sys.executable, "-m", "conformance", "shared.oracle"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    expected = f"shared: this project's own package is hidden by {tmp_path / 'shared/__init__.py'}; run from another "
+    assert (done.returncode, done.stderr[: len(expected)]) == (4, expected)
+
+
+def test_the_environment_changes_nothing(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "conformance", "shared.oracle", "-q", "-k", "test_loss and soft-targets"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "PYTEST_ADDOPTS": "--collect-only", "PYTEST_PLUGINS": "nosuch"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "2 passed" in done.stdout

@@ -1,0 +1,135 @@
+"""The parts, each alone: gate, order of the turns, roofline, images, imports, spread, workers."""
+
+from collections.abc import Callable
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from benchmarks import data, gate, imports, plan, processes, results, roofline, worker
+from benchmarks.plan import Plan, Turn
+from shared import checks, datasets, oracle, parameters, recipe
+from shared.datasets import Dataset
+from shared.spec import Sizes
+
+
+def test_gate_wants_every_chapter(ports: Callable[..., str]) -> None:
+    methods = "{'gradients', 'train', 'state', 'load_state'}"
+    verdict = gate.grade(ports("forward_vae", absent=methods))
+    assert verdict.passed > 5
+    assert verdict.refusal.startswith("passes nothing of gradients, training: ")
+    assert "absent ability 'train'" in verdict.refusal
+
+
+def test_participants_take_turns() -> None:
+    offers = {"a": ["first_epoch", "fit", "train", "encode"], "b": ["first_epoch", "fit", "train"]}
+    some = Plan(batches=(1, 2), images=2, repetitions=2, import_repetitions=1)
+    turns = plan.schedule(some, offers)
+    assert [(turn.participant, turn.measure) for turn in turns if (turn.round, turn.batch) == (2, 1)] == [
+        ("roofline", "products"),
+        ("a", "fit"),
+        ("b", "fit"),
+        ("a", "train"),
+        ("b", "train"),
+    ]
+    assert [turn.participant for turn in turns if turn.measure == "encode"] == ["a", "a"]
+    assert len(set(turns)) == len(turns) == 2 * (2 + 2 * 5) + 2
+    assert all(one.batch is None or two.batch is None or one.batch <= two.batch for one, two in pairwise(turns))
+    assert str(Turn(2, "a", "fit", 1)) == "a, fit at batch 1, round 2"
+
+
+def test_operations_are_those_of_a_hand_count() -> None:
+    forward = 784 * 400 + 400 * 20 + 400 * 20 + 20 * 400 + 400 * 784
+    to_weights = forward
+    to_inputs = 20 * 400 + 20 * 400 + 400 * 20 + 784 * 400  # all layers but the first
+    assert roofline.flops_per_image(Sizes()) == 2 * (forward + to_weights + to_inputs) == 3_280_000
+    assert sum(product.flops for product in roofline.products(Sizes(), 128)) == 128 * 3_280_000
+
+
+def test_roofline_makes_the_products_that_it_counts() -> None:
+    sizes = Sizes(16, 8, 3)
+    work = roofline.Products(sizes, 5)._work
+    made = [(a.shape[0], a.shape[1], b.shape[1]) for a, b, _ in work]
+    assert made == [product[1:] for product in roofline.products(sizes, 5)]
+    assert len(made) == 14
+    assert {array.dtype for triple in work for array in triple} == {np.dtype(np.float32)}
+    assert 0 < roofline.Products(sizes, 5).fastest(0.0) < 1.0
+
+
+def test_train_alone_makes_the_calls_of_the_recipe(tiny: Dataset) -> None:
+    x, sizes = tiny.train, Sizes(16, 8, 3)
+    replayed, fitted = (oracle.load(parameters.initial(0, sizes)) for _ in range(2))
+    calls = worker.train_calls(x, replayed, 64)
+    assert [order.shape for order, _ in calls] == [(4, 64), (1, 44)]
+    assert worker.checked_steps(calls) == 4  # 16 would be 1,024 images, but there are fewer
+    objectives = [replayed.train(x, order, noise) for order, noise in calls]
+    (epoch,) = recipe.fit(fitted, x, seed=worker.SEED, epochs=1, batch_size=64)
+    np.testing.assert_array_equal(np.concatenate(objectives), epoch.step_objectives)
+
+
+@pytest.mark.parametrize(
+    ("count", "note"),
+    [
+        (7, "tiny, the first 7 of its 300 training images"),
+        (300, "tiny, its 300 training images"),
+        (750, "tiny, its 300 training images repeated to 750"),
+    ],
+)
+def test_images_are_cut_or_repeated(count: int, note: str, tmp_path: Path, tiny: Dataset) -> None:
+    images = data.write(tiny, count, tmp_path)
+    x = data.read_frozen(images.path)
+    assert str(images) == note
+    assert checks.is_frozen(x)
+    np.testing.assert_array_equal(x, tiny.train[np.arange(count) % 300], strict=True)
+
+
+def test_mnist_is_chosen_where_it_is_at_hand(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def load(name: str, *, data_dir: str | None = None) -> Any:
+        if data_dir == "without":
+            raise FileNotFoundError(data_dir)
+        return name, data_dir
+
+    monkeypatch.setattr(datasets, "load", load)
+    choices: list[Any] = []
+    for folder in ("", "with", "without"):
+        monkeypatch.setenv("VAE_DATA", folder)
+        choices += [data.choose(None, quick=False), data.choose(None, quick=True), data.choose("mnist", quick=True)]
+    usual, named = ("mnist-5k", None), ("mnist", None)
+    assert choices == [usual, usual, named, ("mnist", "with"), usual, named, usual, usual, named]
+
+
+def test_framework_is_what_a_module_imports_from_elsewhere(root: Path) -> None:
+    source = """
+from __future__ import annotations
+import os, numpy as np, their_pkg.part
+from flax import nnx
+from shared import spec
+from their_pkg import more
+from . import sibling
+def later():
+    import torch
+"""
+    assert imports.foreign(source, "their_pkg.vae") == ["import numpy as np", "from flax import nnx"]
+    jax = (root / "implementations/jax_vae.py").read_text(encoding="utf-8")
+    packages = {statement.split()[1].partition(".")[0] for statement in imports.foreign(jax, "implementations.jax_vae")}
+    assert packages == {"jax", "numpy", "optax", "flax"}
+
+
+def test_import_is_timed_in_a_fresh_process() -> None:
+    assert imports.seconds("import time; print('hello'); time.sleep(0.2)") >= 0.2
+    with pytest.raises(RuntimeError, match=r"^ModuleNotFoundError: No module named 'no_such_vae'$"):
+        imports.seconds("import no_such_vae")
+
+
+def test_spread_of_one_value_is_that_value() -> None:
+    assert results.spread([3.0]) == (3.0, 3.0, 3.0)
+    assert results.spread([4.0, 1.0, 3.0, 2.0, 5.0]) == (3.0, 2.0, 4.0)
+
+
+def test_an_ended_worker_may_be_ended_again() -> None:
+    with processes.Worker("--roofline") as limit:
+        limit.end()
+        with pytest.raises((processes.WorkerError, ValueError)):
+            limit.ask("close")

@@ -1,0 +1,162 @@
+"""The results of a whole run: of one backend that conforms, one that does not and one that is not there."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import numpy as np
+import pytest
+
+
+@pytest.fixture(scope="module")
+def finished(
+    root: Path, port: Callable[..., str], idle: str, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[subprocess.CompletedProcess[str], Path]:
+    folder = tmp_path_factory.mktemp("run")
+    (folder / "idle_vae.py").write_text(port(idle), encoding="utf-8")
+    (folder / "temporary").mkdir()
+    np.save(folder / "images.npy", np.random.default_rng(0).random((100, 16), dtype=np.float32))
+    command = [sys.executable, "-m", "benchmarks", "shared.oracle", "idle_vae", "no_such_vae", "--quick"]
+    command += ["--data", "images.npy", "--images", "250", "--batch-size", "100", "--batch-size", "64"]
+    command += ["--repetitions", "2", "--out", "out.json"]
+    environment = {**os.environ, "PYTHONPATH": str(root), "TMPDIR": "temporary", "OPENBLAS_NUM_THREADS": "1"}
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+    return done, folder
+
+
+@pytest.fixture(scope="module")
+def report(finished: tuple[subprocess.CompletedProcess[str], Path]) -> dict[str, Any]:
+    done, folder = finished
+    assert (folder / "out.json").exists(), done.stderr
+    found: dict[str, Any] = json.loads((folder / "out.json").read_text(encoding="utf-8"))
+    return found
+
+
+def test_refused_backends_are_named_and_the_others_measured(
+    finished: tuple[subprocess.CompletedProcess[str], Path], report: dict[str, Any]
+) -> None:
+    done, folder = finished
+    assert done.returncode == 1
+    idle, missing, error = done.stderr.splitlines()
+    assert re.fullmatch(r"refused: idle_vae does not conform: training: .* and \d+ more", idle)
+    assert missing.startswith("refused: no_such_vae cannot be graded: --vae-backend: cannot import 'no_such_vae'")
+    assert error == "Error: not measured: idle_vae, no_such_vae"
+    assert [refused["module"] for refused in report["refused"]] == ["idle_vae", "no_such_vae"]
+    assert [backend["module"] for backend in report["backends"]] == ["shared.oracle"]
+    assert not list((folder / "temporary").iterdir())
+
+
+def test_results_meet_their_schema(report: dict[str, Any], schema: dict[str, Any]) -> None:
+    jsonschema.Draft202012Validator.check_schema(schema)
+    jsonschema.Draft202012Validator(schema).validate(report)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda report: report.update(extra=1),
+        lambda report: report.pop("turns"),
+        lambda report: report["turns"][0].update(seconds=0.0),
+        lambda report: report["turns"][0].update(measure="guess"),
+        lambda report: report["backends"][0]["training"][0]["fit"]["images_per_second"].pop("q1"),
+        lambda report: report["roofline"].update(flops_per_image=-1),
+    ],
+)
+def test_schema_notices_damage(
+    damage: Callable[[dict[str, Any]], object], report: dict[str, Any], schema: dict[str, Any]
+) -> None:
+    damaged = json.loads(json.dumps(report))
+    damage(damaged)
+    assert not jsonschema.Draft202012Validator(schema).is_valid(damaged)
+
+
+def test_turns_are_taken_as_planned(report: dict[str, Any]) -> None:
+    taken = [(turn["round"], turn["participant"], turn["measure"], turn["batch"]) for turn in report["turns"]]
+    us, limit = "shared.oracle", "roofline"
+    expected: list[tuple[int, str, str, int | None]] = []
+    for number in (1, 2):
+        expected += [(number, us, "import_framework", None), (number, us, "import", None)]
+    for batch in (100, 64):
+        expected += [(0, us, "first_epoch", batch)]
+        for number in (1, 2):
+            expected += [(number, limit, "products", batch), (number, us, "fit", batch), (number, us, "train", batch)]
+    for number in (1, 2):
+        expected += [(number, us, measure, None) for measure in ("encode", "decode", "generate")]
+    assert taken == expected
+
+
+def test_figures_follow_from_the_turns(report: dict[str, Any]) -> None:
+    """Every summary computed once more, by other means, from the raw readings."""
+
+    def rates(participant: str, measure: str, batch: int | None) -> Any:
+        chosen = [
+            t for t in report["turns"] if (t["participant"], t["measure"], t["batch"]) == (participant, measure, batch)
+        ]
+        return np.array([t["images"] / t["seconds"] for t in chosen if t["round"]])
+
+    def check(spread: dict[str, float], values: Any) -> None:
+        quartiles = np.percentile(values, [25, 50, 75])
+        np.testing.assert_allclose([spread["q1"], spread["median"], spread["q3"]], quartiles, rtol=1e-12)
+        assert 0 < spread["q1"] <= spread["median"] <= spread["q3"]
+
+    (backend,) = report["backends"]
+    flops = report["roofline"]["flops_per_image"]
+    for training, limit in zip(backend["training"], report["roofline"]["batches"], strict=True):
+        batch = training["batch"]
+        assert limit["batch"] == batch
+        limits = rates("roofline", "products", batch)
+        check(limit["images_per_second"], limits)
+        check(limit["gflops_per_second"], limits * flops / 1e9)
+        assert training["difference_from_oracle"] == 0.0  # it is the oracle
+        for measure in ("fit", "train"):
+            found = rates("shared.oracle", measure, batch)
+            assert len(found) == 2
+            check(training[measure]["images_per_second"], found)
+            check(training[measure]["percent_of_roofline"], 100 * found / limits)
+            assert training[measure]["percent_of_roofline"]["q3"] < 100  # float64, and more to do than products
+    for measure, spread in backend["inference"].items():
+        check(spread, rates("shared.oracle", measure, None))
+    images = {turn["measure"]: turn["images"] for turn in report["turns"]}
+    assert images["fit"] == images["train"] == images["first_epoch"] == 250
+    assert images["import"] is images["import_framework"] is None
+    assert images["encode"] % 250 == 0  # calls of 1,000 images, of which there are 250
+
+
+def test_run_says_what_it_was(report: dict[str, Any]) -> None:
+    (backend,) = report["backends"]
+    assert report["data"] == {
+        "source": "images.npy",
+        "sha256": report["data"]["sha256"],
+        "source_images": 90,  # every tenth is held out
+        "images": 250,
+        "input_dim": 16,
+    }
+    assert report["protocol"]["sizes"] == [16, 400, 20]
+    assert report["software"]["thread_settings"] == {
+        **report["software"]["thread_settings"],
+        "OPENBLAS_NUM_THREADS": "1",
+    }
+    assert backend["describe"]["framework"] == "numpy"
+    assert backend["packages"] == {"numpy": np.__version__}
+    assert backend["import_seconds"]["framework_statements"] == "import numpy as np; import numpy.typing as npt"
+    assert backend["gate"]["passed"] > 20
+    assert backend["peak_memory_bytes"] > 10 * 2**20
+    assert backend["idle_cpu_seconds"] < 1.0
+
+
+def test_tables_fit_80_columns(finished: tuple[subprocess.CompletedProcess[str], Path]) -> None:
+    lines = finished[0].stdout.splitlines()
+    assert max(map(len, lines)) <= 80
+    text = "\n".join(lines)
+    assert "images.npy, its 90 training images repeated to 250" in " ".join(text.split())
+    assert re.search(r"^100 +roofline .* 100 %$", text, re.MULTILINE)
+    assert (
+        len(re.findall(r"^ +oracle +[\d,]+ \([\d.k]+-[\d.k]+\) +\d+ % +[\d,]+ \(.*\) +\d+ %", text, re.MULTILINE)) == 2
+    )
+    assert lines[-1] == "out.json: every reading"
