@@ -56,7 +56,7 @@ DAMAGE: dict[str, tuple[Callable[[dict[str, Any]], None], str]] = {
     "unknown clause": (_set("clauses", ["no.such.clause"]), "unknown clause"),
     "unknown operation": (_set("operation", "guess"), "is not one of"),
     "unknown field": (_set("tolerance", 1.0), "Additional properties"),
-    "wish": (_set("description", "Every tensor should be right"), "does not wish"),
+    "wish": (_set("description", "Every tensor should be right"), "must be a statement"),
     "bad id": (_set("id", "forward/Tiny"), "does not match"),
     "other checksum": (_set("sha256", "0" * 64), "SHA-256"),
     "unused flag": (
