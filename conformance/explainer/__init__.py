@@ -14,7 +14,8 @@ from typing import Final
 import numpy as np
 
 from conformance import comparator
-from conformance.explainer.causes import CAUSES, Cause, table
+from conformance.explainer.cause import Cause
+from conformance.explainer.causes import CAUSES, table
 from conformance.explainer.direct import Finding, shapes
 from conformance.explainer.fit import Seen
 from conformance.explainer.precision import is_float32
@@ -38,6 +39,11 @@ def explain(vector: Vector, actual: Mapping[str, Array], dtype: str) -> str | No
     Returns:
         None if nothing is wrong; `NOTHING` if no known cause fits.
     """
+    with np.errstate(all="ignore"):  # wrong answers hold anything
+        return _explain(vector, actual, dtype)
+
+
+def _explain(vector: Vector, actual: Mapping[str, Array], dtype: str) -> str | None:
     try:
         comparator.compare(actual, vector.expected, vector.tolerance(dtype), dtype)
     except comparator.Mismatch:
@@ -66,10 +72,16 @@ def diagnose(vector: Vector, actual: Mapping[str, Array], dtype: str) -> list[Fi
     shown = {name: value for name, value in actual.items() if vector.expected[name].dtype.kind == "f"}
     if dtype == "float64" and all(value.dtype == np.float32 for value in shown.values()):
         return [Finding("float64-off", "the answer is float32")]
-    seen = Seen(vector, actual, dtype)
+    with np.errstate(all="ignore"):
+        return _diagnose(Seen(vector, actual, dtype))
+
+
+def _diagnose(seen: Seen) -> list[Finding]:
     if (misshapen := shapes(seen)) is not None:
         return [misshapen]
-    if any(value.dtype != dtype for value in shown.values()) or not seen.wrong:
+    if not seen.wrong or any(
+        v.dtype != seen.dtype for n, v in seen.actual.items() if seen.expected[n].dtype.kind == "f"
+    ):
         return []
     if is_float32(seen):
         return [Finding("float64-off", "")]

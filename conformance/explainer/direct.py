@@ -115,12 +115,14 @@ def _permutations(seen: Seen, name: str) -> list[tuple[int, tuple[int, ...]]]:
     for axis, length in enumerate(expected.shape):
         if not 1 < length <= _LONGEST:
             continue
-        a, e, r = (np.moveaxis(np.asarray(t, np.float64), axis, 0).reshape(length, -1) for t in (actual, expected, room))
+        a, e, r = (
+            np.moveaxis(np.asarray(t, np.float64), axis, 0).reshape(length, -1) for t in (actual, expected, room)
+        )
         with np.errstate(invalid="ignore"):
             ratio = np.max(np.abs(a[:, None] - e[None]) / np.maximum(r[None], r.max() * 1e-3), axis=2)  # (to, from)
-        fits = ratio <= 1.0
+        fits = ratio <= min(1.0, seen.distance / GAIN)
         best = tuple(int(i) for i in ratio.argmin(axis=1))
-        if fits.sum(axis=1).tolist() == [1] * length and sorted(best) == list(range(length)):
+        if fits.sum(axis=1).tolist() == [1] * length and sorted(best) == list(range(length)) != list(best):
             found.append((axis, best))
     return found
 

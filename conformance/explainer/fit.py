@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Final
 
 import numpy as np
+import numpy.typing as npt
 
 from conformance import comparator
 from shared.contract import Array
@@ -12,6 +13,8 @@ from shared.vectors import Vector
 # How much nearer to the answer a hypothesis must be than the truth is. Rounding moves an answer away from every
 # hypothesis alike, so that none comes nearer than the truth by chance.
 GAIN: Final = 4.0
+Where = tuple[npt.NDArray[np.int64], ...]  # the elements meant, as NumPy's advanced indexing takes them
+
 _ROOM: Final = 2.0  # tolerances that an answer may be away from the hypothesis that made it
 _ULPS: Final = 16.0  # for what the vector says is exact, and a bug makes inexact
 
@@ -35,7 +38,7 @@ class Seen:
             return False
         return True
 
-    def room(self, name: str, candidate: Array, where: tuple[int, ...] | None = None) -> Array:
+    def room(self, name: str, candidate: Array, where: Where | None = None) -> Array:
         """How far a port may be from `candidate`, element by element, by rounding alone.
 
         The vector's tolerance is for the right answer: it is scaled with the tensor, and with each element.
@@ -53,7 +56,7 @@ class Seen:
         exact = _ULPS * self.eps * (size + float(size.max(initial=0.0)))
         return np.asarray(np.where(tolerance == 0.0, np.maximum(room, exact), room) + np.finfo(self.dtype).tiny)
 
-    def away(self, name: str, candidate: Array, where: tuple[int, ...] | None = None) -> float:
+    def away(self, name: str, candidate: Array, where: Where | None = None) -> float:
         """The largest distance of the answer from `candidate`, in units of `room`; infinite for another infinity."""
         actual = self.actual[name] if where is None else self.actual[name][where]
         if self.expected[name].dtype.kind != "f":

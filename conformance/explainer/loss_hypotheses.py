@@ -11,7 +11,7 @@ from typing import Final
 import numpy as np
 
 from conformance.explainer.model_hypotheses import Hypothesis, kl_of_log_std, kl_of_log_std_slopes, sigmoid_slope
-from conformance.explainer.suspect import Rules
+from conformance.explainer.rules import Rules
 from shared.oracle import Real, cross_entropy, cross_entropy_slope, kl_terms, sigmoid
 
 CLIPS: Final = (1e-7, 1e-6, 1e-8, 1e-5, 1e-4, 1e-3, 1e-10, 1e-12)
@@ -31,6 +31,7 @@ LOGVARS: Final = (
     (-np.inf, 10.0),
     (-np.inf, 5.0),
 )
+_EDGE: Final = 1e-6
 TINY: Final = float(np.finfo(np.float32).tiny)
 
 Pixels = Callable[[Real, Real], Real]  # logits (B, D), x (B, D) -> (B, D)
@@ -46,7 +47,7 @@ def loss_hypotheses(dtype: str) -> Iterator[Hypothesis]:
     yield Hypothesis("sigmoid-twice", "", Rules(seen=sigmoid, seen_slope=sigmoid_slope))
     yield from _probabilities(dtype)
     for bound in LOGITS:
-        yield Hypothesis("logits-clamped", f"to +-{bound:g}", Rules(**_clipped(bound)))
+        yield Hypothesis("logits-clamped", f"to +-{bound:g}", _clipped(bound))
     yield from _naive(dtype)
     for at_zero, text in ((1.0, "1 - x"), (0.0, "-x"), (-0.5, "-1/2 - x")):
         yield Hypothesis("kink-at-logit-zero", f"the gradient there is {text}", _kinked(at_zero))
@@ -57,11 +58,11 @@ def loss_hypotheses(dtype: str) -> Iterator[Hypothesis]:
     yield from _divergences(dtype)
 
 
-def _clipped(bound: float) -> dict[str, Callable[[Real], Real]]:
-    return {
-        "seen": lambda logits: np.clip(logits, -bound, bound),
-        "seen_slope": lambda logits: (np.abs(logits) < bound).astype(np.float64),
-    }
+def _clipped(bound: float) -> Rules:
+    return Rules(
+        seen=lambda logits: np.clip(logits, -bound, bound),
+        seen_slope=lambda logits: (np.abs(logits) < bound).astype(np.float64),
+    )
 
 
 def _probabilities(dtype: str) -> Iterator[Hypothesis]:
@@ -72,7 +73,8 @@ def _probabilities(dtype: str) -> Iterator[Hypothesis]:
         yield Hypothesis("probabilities-clamped-at-100", "", rules)
     for clip in CLIPS:
         bound = float(np.log1p(-clip) - np.log(clip))
-        yield Hypothesis("probabilities-clipped", f"at {clip:g}", Rules(**_clipped(bound)))
+        for edge in (1.0, 1.0 - _EDGE, 1.0 + _EDGE):  # a probability that is the bound itself may fall on either side
+            yield Hypothesis("probabilities-clipped", f"at {clip:g}", _clipped(bound * edge))
         for held in _held(dtype):
             rules = Rules(cross_entropy=_clipped_of(held, clip, dtype), cross_entropy_slope=_clip_slope(held, clip))
             yield Hypothesis("probabilities-clipped", f"at {clip:g}", rules)
@@ -190,9 +192,7 @@ def _naive(dtype: str) -> Iterator[Hypothesis]:
         held = logits.astype(dtype)
         return np.where(np.isinf(np.exp(held)), np.inf, cross_entropy(logits, x))
 
-    yield Hypothesis(
-        "softplus-overflow", "", Rules(cross_entropy=overflowing, cross_entropy_slope=steep(overflowing))
-    )
+    yield Hypothesis("softplus-overflow", "", Rules(cross_entropy=overflowing, cross_entropy_slope=steep(overflowing)))
 
 
 def _kinked(at_zero: float) -> Rules:

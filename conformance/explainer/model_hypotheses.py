@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from conformance.explainer.suspect import Rules
+from conformance.explainer.rules import Rules
 from shared.oracle import Real, sigmoid
 from shared.spec import Sizes
 

@@ -7,7 +7,8 @@ import numpy as np
 
 from conformance.explainer.fit import Seen
 from conformance.explainer.model_hypotheses import Hypothesis
-from conformance.explainer.suspect import Rules
+from conformance.explainer.rules import Rules
+from shared.contract import Array
 from shared.oracle import Arithmetic, Real
 
 # Significant bits, the leading one included.
@@ -57,15 +58,16 @@ def is_float32(seen: Seen) -> bool:
             held = seen.expected[name].astype(np.float32).astype(np.float64)
             half = np.abs(np.spacing(np.abs(held).astype(np.float32)))
         allowed = tolerance[name] + half + np.finfo(np.float32).tiny
-        if not (np.isfinite(error) & (error <= allowed)).all() and np.isfinite(held).all():
+        # What overflows float32 is infinite there: it says nothing either way.
+        if not (error <= allowed)[np.isfinite(held)].all():
             return False
-        if (tolerance[name] > 0).any():
-            shares.append(float(np.sqrt(np.nanmean((error / allowed) ** 2))))
+        if (tolerance[name] > 0).any() and error.size:
+            shares.append(float(np.sqrt(np.mean(np.where(np.isfinite(error), error / allowed, 0.0) ** 2))))
     narrow = all(_is_narrow(seen.actual[name]) for name in floats)
     return narrow or (len(shares) > 1 and min(shares) > 1e-3)
 
 
-def _is_narrow(value: np.ndarray) -> bool:
+def _is_narrow(value: Array) -> bool:
     with np.errstate(over="ignore"):
         return bool(np.array_equal(value, value.astype(np.float32).astype(np.float64), equal_nan=True))
 
@@ -88,7 +90,7 @@ def coarse_errors(seen: Seen) -> str | None:
         related.append((float(np.sum(error * expected)), float(np.sum(error * error)), size * size))
     if elements < _ENOUGH or len(relative) < 2 or min(relative) < _COARSE[0] or max(relative) > _COARSE[1]:
         return None
-    if any(abs(dot) > _UNRELATED * np.sqrt(e * v) for dot, e, v in related[: len(related)] if e and v):
+    if any(abs(dot) > _UNRELATED * np.sqrt(e * v) for dot, e, v in related):
         return None
     typical = float(np.median(relative))
     text = "bfloat16" if typical > 2.0**-9 else "TF32 or float16"

@@ -12,7 +12,8 @@ from conformance.explainer.fit import GAIN, Seen
 from conformance.explainer.loss_hypotheses import loss_hypotheses
 from conformance.explainer.model_hypotheses import Hypothesis, model_hypotheses
 from conformance.explainer.precision import coarse_errors, precision_hypotheses
-from conformance.explainer.suspect import Memory, RuledOutError, Rules, Suspect
+from conformance.explainer.rules import Rules
+from conformance.explainer.suspect import Memory, RuledOutError, Suspect
 from conformance.explainer.training_hypotheses import combined, gradient_hypotheses, training_hypotheses
 from conformance.explainer.weights import weight_hypotheses
 from shared import parameters
@@ -23,7 +24,7 @@ from shared.vectors import operations
 
 MOST: Final = 2  # causes that are named
 _LARGE: Final = 100_000  # parameters from which training takes so long that the first cause that fits must do
-_STEPS: Final = 160  # training steps of such a model that may be computed, a second or so
+_STEPS: Final = 100  # training steps of such a model that may be computed, a second or so
 _CLOSE: Final = 0.25  # of the room: hypotheses that come this near are equally good
 
 
@@ -140,6 +141,8 @@ class Search:
 
     def _nearer(self, rules: Rules) -> bool:
         seen, shares = self._seen, []
+        if any(seen.expected[name].dtype.kind != "f" for name in seen.wrong):
+            return False
         candidate = self.answer(rules)
         for name in seen.wrong:
             truth, found = (seen.spread(name, other[name]) for other in (seen.expected, candidate))

@@ -1,171 +1,29 @@
-"""An oracle that carries a bug: the specification's model with every rule of it open to replacement.
+"""An oracle that carries a bug: the specification's model computed under `Rules`, of which any may be replaced.
 
-`shared.oracle` is the truth and stays closed. Here the same computation is written with each statement as a field of
-`Rules`; a hypothesis replaces one or two of them and asks what a model with that bug answers. With no rule replaced the
-answers are the oracle's (tested).
-
-Everything is taken from `shared.oracle` by name when this module is imported, so that explaining is not disturbed by
-what a test does to that module later.
+`shared.oracle` is the truth and stays closed. A hypothesis replaces one or two rules and asks what a model with that
+bug answers. With no rule replaced the answers are the oracle's (tested).
 """
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Final, NamedTuple, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
+from conformance.explainer.rules import Params, Rules, gradients_kept
 from shared import parameters, spec
 from shared.contract import Array, Losses, Tensors
-from shared.oracle import (
-    FUNCTION,
-    Arithmetic,
-    Params,
-    Real,
-    cross_entropy,
-    cross_entropy_slope,
-    kl_terms,
-    sigmoid,
-)
+from shared.oracle import FUNCTION, Real, sigmoid
 
-Unary = Callable[[Real], Real]
 T = TypeVar("T")
 
-_PIECE: Final = 16_384
-
-
-class Exact(Arithmetic):
-    """float64, whatever becomes of the base class."""
-
-    def matmul(self, a: Real, b: Real) -> Real:
-        return a @ b
-
-
-EXACT: Final = Exact()
+_PIECE: Final = 16_384  # numbers that Adam works on at once: few enough to stay in the processor's cache
 
 
 class RuledOutError(Exception):
     """The objective of a step is already another one than that seen: the rest of the run need not be computed."""
-
-
-@dataclass(frozen=True)
-class Adam:
-    """Adam with its numbers, and the ways in which it is written differently."""
-
-    rate: float = spec.LEARNING_RATE
-    beta1: float = spec.BETA1
-    beta2: float = spec.BETA2
-    epsilon: float = spec.EPSILON
-    place: str = "after"  # of epsilon: "after" the bias correction, "before" it, or "inside" the root
-    correct_m: bool = True
-    correct_v: bool = True
-    late: int = 0  # steps that the bias correction counts too many
-    decay: float = 0.0  # decoupled weight decay
-    amsgrad: bool = False
-    nesterov: bool = False
-    plain: bool = False  # no Adam: param - rate * gradient
-
-    def step(self, param: Real, m: Real, v: Real, gradient: Real, step: int) -> tuple[Real, Real, Real]:
-        """One step for one tensor, counted from 1: param, m and v after it."""
-        if self.plain:
-            return param - self.rate * gradient, m, v
-        before = v
-        m = self.beta1 * m + (1.0 - self.beta1) * gradient
-        v = self.beta2 * v + (1.0 - self.beta2) * gradient * gradient
-        if self.amsgrad:
-            v = np.maximum(v, before)
-        t = step + self.late
-        m_hat = m / (1.0 - self.beta1**t) if self.correct_m else m
-        correction = 1.0 - self.beta2**t if self.correct_v else 1.0
-        if self.nesterov:
-            m_hat = self.beta1 * m_hat + (1.0 - self.beta1) * gradient / (1.0 - self.beta1**t)
-        if self.place == "inside":
-            denominator = np.sqrt(v / correction + self.epsilon)
-        elif self.place == "before":
-            denominator = (np.sqrt(v) + self.epsilon) / np.sqrt(correction)
-        else:
-            denominator = np.sqrt(v / correction) + self.epsilon
-        update = self.rate * m_hat / denominator
-        return param * (1.0 - self.rate * self.decay) - update, m, v
-
-
-def _unchanged(value: Real) -> Real:
-    return value
-
-
-def _relu(value: Real) -> Real:
-    return np.maximum(value, 0.0)
-
-
-def _relu_slope(value: Real) -> Real:
-    return (value > 0.0).astype(np.float64)
-
-
-def _std(logvar: Real) -> Real:
-    return np.exp(logvar / 2.0)
-
-
-def _std_slope(logvar: Real) -> Real:
-    return np.exp(logvar / 2.0) / 2.0
-
-
-def _kl(mu: Real, logvar: Real) -> Real:
-    return kl_terms(mu, logvar, EXACT)
-
-
-def _kl_slopes(mu: Real, logvar: Real) -> tuple[Real, Real]:
-    return mu, np.expm1(logvar) / 2.0
-
-
-def _cross_entropy(logits: Real, x: Real) -> Real:
-    return cross_entropy(logits, x, EXACT)
-
-
-def _cross_entropy_slope(logits: Real, x: Real) -> Real:
-    return cross_entropy_slope(logits, x, EXACT)
-
-
-def _gradients_kept(gradients: dict[str, Real], params: Params) -> dict[str, Real]:
-    return gradients
-
-
-@dataclass(frozen=True)
-class Rules:
-    """The statements of the specification that a hypothesis may replace. Slopes are derivatives of what they follow."""
-
-    heads: tuple[str, str] = ("encoder.fc2_mu", "encoder.fc2_logvar")  # the layers that give mu and logvar
-    transposed: frozenset[str] = frozenset()  # layers whose weight is used the other way round
-    unbiased: bool = False  # no bias is added
-    activation: Unary = _relu
-    activation_slope: Unary = _relu_slope
-    noise: Unary = _unchanged  # (B, L), or what takes its place
-    std: Unary = _std  # of logvar
-    std_slope: Unary = _std_slope
-    through_mu: bool = True  # whether the reconstruction's gradient reaches mu
-    through_std: bool = True  # and logvar
-    logits: Unary = _unchanged  # what `decode` returns
-    seen: Unary = _unchanged  # logits as the loss sees them
-    seen_slope: Unary = np.ones_like
-    cross_entropy: Callable[[Real, Real], Real] = _cross_entropy
-    cross_entropy_slope: Callable[[Real, Real], Real] = _cross_entropy_slope
-    kl: Callable[[Real, Real], Real] = _kl
-    kl_slopes: Callable[[Real, Real], tuple[Real, Real]] = _kl_slopes
-    reconstruction_weight: float = 1.0
-    kl_weight: float = 1.0
-    per_image: bool = False  # the gradients of a training step are divided by its batch
-    gradients: Callable[[dict[str, Real], Params], dict[str, Real]] = _gradients_kept
-    adam: Adam = field(default_factory=Adam)
-    reported_after: bool = False  # the objective is taken after the update
-    reported_per_image: bool = False  # the objective that a training step reports is divided by its batch
-    reported_factor: float = 1.0  # on the objective, and nothing else
-    first_noise: bool = False  # every step of a call takes the first one's noise
-    accumulated: bool = False  # gradients are not set to zero between steps
-    forgetful: bool = False  # every call starts with fresh moments
-    in_order: bool = False  # the order is ignored
-    short: str = "kept"  # the short last batch: "kept", "dropped", "padded", or "reweighted" like a full one
-    arithmetic: Arithmetic = EXACT
 
 
 class Forward(NamedTuple):
@@ -229,6 +87,7 @@ class Suspect:
         self._shapes = {name: params[name].shape for name in spec.PARAMETER_NAMES}
         self._flat = self._once((), lambda: np.concatenate([params[n].ravel() for n in self._shapes]).astype(dtype))
         self._m, self._v = np.zeros(self._flat.shape, dtype), np.zeros(self._flat.shape, dtype)
+        self._owned = False  # the initial parameters are shared with other models
         self._held: Real = np.zeros(())  # gradients that were never set to zero
         self._step = self._reported = self._full = 0
 
@@ -328,7 +187,7 @@ class Suspect:
         rules, ar = self._rules, self._rules.arithmetic
         slope = rules.cross_entropy_slope(rules.seen(step.logits), x) * rules.seen_slope(step.logits)
         d_logits = rules.reconstruction_weight * ar.rounded(slope, roundings=FUNCTION)
-        if self._glance is not None and rules.gradients is _gradients_kept and not rules.unbiased:
+        if self._glance is not None and rules.gradients is gradients_kept and not rules.unbiased:
             self._glance("decoder.fc4.bias", ar.sum(d_logits, axis=0))
         kl_mu, kl_logvar = rules.kl_slopes(step.mu, step.logvar)
         d_hidden3 = self._back(params, "decoder.fc4", d_logits) * rules.activation_slope(step.before3)
@@ -384,13 +243,15 @@ class Suspect:
 
     def _update(self, gradient: Real) -> None:
         """Adam, in pieces that stay in the processor's cache: several times as fast on a large model."""
-        new = [np.empty_like(self._flat) for _ in range(3)]
+        if not self._owned:
+            self._flat, self._owned = self._flat.copy(), True
+        arrays = (self._flat, self._m, self._v)
         for start in range(0, len(gradient), _PIECE):
             piece = slice(start, start + _PIECE)
-            old = (_real(value[piece]) for value in (self._flat, self._m, self._v))
-            for into, value in zip(new, self._rules.adam.step(*old, gradient[piece], self._step), strict=True):
-                into[piece] = self._rules.arithmetic.rounded(value)
-        self._flat, self._m, self._v = new
+            param, m, v = (_real(array[piece]) for array in arrays)
+            new = self._rules.adam.step(param, m, v, gradient[piece], self._step)
+            for array, value in zip(arrays, new, strict=True):
+                array[piece] = self._rules.arithmetic.rounded(value)
 
     def _seen(self, objective: float) -> float:
         if self._watch is not None:

@@ -2,13 +2,12 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import fields, replace
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 
 from conformance.explainer.model_hypotheses import Hypothesis
-from conformance.explainer.suspect import Adam, Params, Rules
-from shared.oracle import Real
+from conformance.explainer.rules import Adam, Gradients, Params, Rules
 
 # A threshold between any two powers of ten that gradients come in, 2^-24 (the smallest float16) among them.
 THRESHOLDS: Final = (2.0**-24, 2e-9, 2e-8, 5e-9, 5e-7, 2.0**-14, 5e-6, 2e-10, 1e-11, 5e-4)
@@ -106,11 +105,10 @@ _OPTIMISERS: Final = {
 }
 
 
-def _changes(rules: Rules) -> dict[str, object]:
+def _changes(rules: Rules) -> dict[str, Any]:
     return {f.name: getattr(rules, f.name) for f in fields(rules) if getattr(rules, f.name) != getattr(_TRUE, f.name)}
 
 
-Gradients = dict[str, Real]
 Change = Callable[[Gradients, Params], Gradients]
 
 

@@ -7,7 +7,7 @@ import numpy as np
 
 from conformance.explainer.fit import Seen
 from conformance.explainer.model_hypotheses import Hypothesis
-from conformance.explainer.suspect import Rules
+from conformance.explainer.rules import Rules
 from shared.contract import Array
 from shared.spec import Sizes
 
@@ -55,7 +55,8 @@ def named(a: float, b: float, sizes: Sizes, batch: int) -> tuple[str, str]:
             return "kl-sign", ""
         causes = {2.0: "kl-half", 0.5: "kl-half", 1 / latents: "kl-latent-mean", 1 / pixels: "kl-pixel-mean"}
         return causes.get(b, "batch-mean" if b == 1 / batch else "kl-weight"), detail
-    detail = f"the reconstruction's weight is {_text(a)}, that of the KL term {_text(b)}; effective beta {b / a:.4g}"
+    detail = f"the reconstruction's weight is {_text(a)}, that of the KL term {_text(b)}"
+    detail += f"; effective beta {b / a:.4g}" if a else ""
     if a == 1 / (batch * pixels):
         return "whole-mean", detail
     causes = {1 / pixels: "pixel-mean", 1 / batch: "batch-mean", -1.0: "sign"}
