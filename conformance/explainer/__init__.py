@@ -18,7 +18,7 @@ from conformance.explainer.cause import Cause
 from conformance.explainer.causes import CAUSES, table
 from conformance.explainer.direct import Finding, shapes
 from conformance.explainer.fit import Seen
-from conformance.explainer.precision import is_float32
+from conformance.explainer.precision import errs_as_float32, holds_float32
 from conformance.explainer.search import Search
 from shared.contract import Array
 from shared.vectors import Vector, operations
@@ -72,20 +72,22 @@ def diagnose(vector: Vector, actual: Mapping[str, Array], dtype: str) -> list[Fi
     shown = {name: value for name, value in actual.items() if vector.expected[name].dtype.kind == "f"}
     if dtype == "float64" and all(value.dtype == np.float32 for value in shown.values()):
         return [Finding("float64-off", "the answer is float32")]
+    if (misshapen := shapes(vector, actual)) is not None:
+        return [misshapen]
     with np.errstate(all="ignore"):
         return _diagnose(Seen(vector, actual, dtype))
 
 
 def _diagnose(seen: Seen) -> list[Finding]:
-    if (misshapen := shapes(seen)) is not None:
-        return [misshapen]
-    if not seen.wrong or any(
-        v.dtype != seen.dtype for n, v in seen.actual.items() if seen.expected[n].dtype.kind == "f"
-    ):
+    floats = (value for name, value in seen.actual.items() if seen.expected[name].dtype.kind == "f")
+    if not seen.wrong or any(value.dtype != seen.dtype for value in floats):
         return []
-    if is_float32(seen):
-        return [Finding("float64-off", "")]
-    return Search(seen).findings()
+    if holds_float32(seen):
+        return [Finding("float64-off", "every number of the answer is a float32")]
+    found = Search(seen).findings()
+    if not found and errs_as_float32(seen):
+        return [Finding("float64-off", "all errors have the size of float32's")]
+    return found
 
 
 def _paragraph(finding: Finding) -> str:

@@ -5,9 +5,10 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from conformance.explainer.fit import GAIN, Seen
+from conformance.explainer.fit import Seen
 from shared.contract import Array, Tensors
 from shared.spec import PARAMETER_NAMES, Sizes
+from shared.vectors import Vector
 
 _LONGEST: Final = 64  # axes longer than this are not searched for a permutation
 
@@ -19,17 +20,16 @@ class Finding(NamedTuple):
     detail: str  # what is particular about it; may be empty
 
 
-def shapes(seen: Seen) -> Finding | None:
+def shapes(vector: Vector, answer: Tensors) -> Finding | None:
     """An array of another shape: transposed, or summed too far."""
-    for name, expected in seen.expected.items():
-        actual = np.asarray(seen.actual[name])
+    for name, expected in vector.expected.items():
+        actual = answer[name]
         if actual.shape == expected.shape:
             continue
+        detail = f"{name} has shape {actual.shape}, not {expected.shape}"
         if actual.shape == expected.shape[::-1]:
-            return Finding("transposed", f"{name} is {actual.shape}, not {expected.shape}")
-        if actual.size == 1 and seen.vector.operation == "losses":
-            return Finding("batch-total", f"{name} has shape {actual.shape}, not {expected.shape}")
-        return Finding("wrong-shape", f"{name} is {actual.shape}, not {expected.shape}")
+            return Finding("transposed", detail)
+        return Finding("batch-total" if actual.size == 1 and vector.operation == "losses" else "wrong-shape", detail)
     return None
 
 
@@ -44,7 +44,7 @@ def direct_findings(seen: Seen, params: Tensors, sizes: Sizes) -> Iterator[Findi
 
 
 def _near(seen: Seen, name: str, candidate: Array) -> bool:
-    return candidate.shape == seen.actual[name].shape and seen.away(name, candidate) <= min(1.0, seen.distance / GAIN)
+    return candidate.shape == seen.actual[name].shape and seen.away(name, candidate) <= seen.limit()
 
 
 def _step_count(seen: Seen) -> Finding | None:
@@ -120,7 +120,7 @@ def _permutations(seen: Seen, name: str) -> list[tuple[int, tuple[int, ...]]]:
         )
         with np.errstate(invalid="ignore"):
             ratio = np.max(np.abs(a[:, None] - e[None]) / np.maximum(r[None], r.max() * 1e-3), axis=2)  # (to, from)
-        fits = ratio <= min(1.0, seen.distance / GAIN)
+        fits = ratio <= seen.limit()
         best = tuple(int(i) for i in ratio.argmin(axis=1))
         if fits.sum(axis=1).tolist() == [1] * length and sorted(best) == list(range(length)) != list(best):
             found.append((axis, best))

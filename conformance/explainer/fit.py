@@ -13,6 +13,8 @@ from shared.vectors import Vector
 # How much nearer to the answer a hypothesis must be than the truth is. Rounding moves an answer away from every
 # hypothesis alike, so that none comes nearer than the truth by chance.
 GAIN: Final = 4.0
+STRICT: Final = 100.0
+_FEW: Final = 4
 Where = tuple[npt.NDArray[np.int64], ...]  # the elements meant, as NumPy's advanced indexing takes them
 
 _ROOM: Final = 2.0  # tolerances that an answer may be away from the hypothesis that made it
@@ -28,6 +30,7 @@ class Seen:
         self.tolerance = vector.tolerance(dtype)
         self.eps = float(np.finfo(dtype).eps)
         self.wrong = [name for name in self.expected if not self._right(name)]
+        self.evidence = sum(self._out(name) for name in self.wrong)
         self.distance = max((self.away(name, self.expected[name]) for name in self.wrong), default=0.0)
 
     def _right(self, name: str) -> bool:
@@ -37,6 +40,20 @@ class Seen:
         except comparator.Mismatch:
             return False
         return True
+
+    def _out(self, name: str) -> int:
+        """How many elements are out of tolerance."""
+        error = np.abs(np.asarray(self.actual[name], np.float64) - self.expected[name])
+        return int(np.count_nonzero(~(error <= self.tolerance.get(name, 0.0))))
+
+    def limit(self, *, one_of_many: bool = False) -> float:
+        """How far a hypothesis that fits may be from the answer, in units of `room`.
+
+        One number of a hypothesis that is one of many like it, at other numbers, may be met by chance: if few elements
+        are wrong, such a hypothesis must come much nearer.
+        """
+        gain = STRICT if one_of_many and self.evidence < _FEW else GAIN
+        return min(1.0, self.distance / gain)
 
     def room(self, name: str, candidate: Array, where: Where | None = None) -> Array:
         """How far a port may be from `candidate`, element by element, by rounding alone.

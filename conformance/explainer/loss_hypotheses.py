@@ -88,7 +88,7 @@ def _held(dtype: str) -> tuple[Callable[[Real], Real], ...]:
 
     def computed(logits: Real) -> Real:
         one = np.ones((), dtype)
-        return (one / (one + np.exp(-logits.astype(dtype)))).astype(np.float64)
+        return np.asarray(one / (one + np.exp(-logits.astype(dtype))), np.float64)
 
     return computed, lambda logits: sigmoid(logits).astype(dtype).astype(np.float64)
 
@@ -173,7 +173,7 @@ def _naive(dtype: str) -> Iterator[Hypothesis]:
             else:
                 p = flushed(1 / (1 + np.exp(-l)), smallest)
                 log_p, log_q = np.log(p), np.log(1 - p)
-            return (-(t * log_p + (1 - t) * log_q)).astype(np.float64)
+            return np.asarray(-(t * log_p + (1 - t) * log_q), np.float64)
 
         return loss
 

@@ -8,13 +8,13 @@ import numpy as np
 from conformance.explainer.fit import Seen
 from conformance.explainer.model_hypotheses import Hypothesis
 from conformance.explainer.rules import Rules
-from shared.contract import Array
 from shared.oracle import Arithmetic, Real
 
 # Significant bits, the leading one included.
 _FORMATS: Final = {"TF32 or float16 (11 significant bits)": 11, "bfloat16 (8 significant bits)": 8}
 _COARSE: Final = (2.0**-15, 2.0**-6)  # relative errors that products of such numbers leave
 _UNRELATED: Final = 0.3  # correlation of errors with values below which there is no structure to see
+_SHARE: Final = 0.01  # of a tolerance, ten times float32's usual error, that float32 leaves at least
 _ENOUGH: Final = 16  # elements without which nothing is said about structure
 
 
@@ -45,31 +45,38 @@ def _kept(value: Real, bits: int) -> Real:
     return np.ldexp(np.round(mantissa * 2.0**bits) / 2.0**bits, exponent)
 
 
-def is_float32(seen: Seen) -> bool:
-    """Whether a float64 answer is a float32 one: every number is a float32, or all are off as float32 would be."""
-    if seen.dtype != "float64":
+def holds_float32(seen: Seen) -> bool:
+    """Whether a float64 answer is right in float32, and every number of it is a float32."""
+    if seen.dtype != "float64" or not _shares(seen):
         return False
-    floats = [name for name, value in seen.expected.items() if value.dtype.kind == "f"]
-    tolerance = seen.vector.tolerance("float32")
-    shares = []
-    for name in floats:
-        with np.errstate(all="ignore"):
-            error = np.abs(seen.actual[name] - seen.expected[name])
-            held = seen.expected[name].astype(np.float32).astype(np.float64)
-            half = np.abs(np.spacing(np.abs(held).astype(np.float32)))
-        allowed = tolerance[name] + half + np.finfo(np.float32).tiny
-        # What overflows float32 is infinite there: it says nothing either way.
-        if not (error <= allowed)[np.isfinite(held)].all():
-            return False
-        if (tolerance[name] > 0).any() and error.size:
-            shares.append(float(np.sqrt(np.mean(np.where(np.isfinite(error), error / allowed, 0.0) ** 2))))
-    narrow = all(_is_narrow(seen.actual[name]) for name in floats)
-    return narrow or (len(shares) > 1 and min(shares) > 1e-3)
-
-
-def _is_narrow(value: Array) -> bool:
     with np.errstate(over="ignore"):
-        return bool(np.array_equal(value, value.astype(np.float32).astype(np.float64), equal_nan=True))
+        return all(
+            np.array_equal(value, value.astype(np.float32).astype(np.float64), equal_nan=True)
+            for name, value in seen.actual.items()
+            if seen.expected[name].dtype.kind == "f"
+        )
+
+
+def errs_as_float32(seen: Seen) -> bool:
+    """Whether a float64 answer is right in float32, and wrong in every tensor by about as much as float32 is."""
+    shares = _shares(seen) if seen.dtype == "float64" else []
+    return len(shares) > 1 and min(shares) > _SHARE
+
+
+def _shares(seen: Seen) -> list[float]:
+    """The root mean square error of each tensor in float32's tolerances; nothing if one is beyond them."""
+    tolerance, shares = seen.vector.tolerance("float32"), []
+    for name, allowed in tolerance.items():
+        expected, actual = seen.expected[name], seen.actual[name]
+        with np.errstate(all="ignore"):
+            held = expected.astype(np.float32)  # what overflows float32 says nothing either way
+            room = allowed + np.abs(np.spacing(held)) + np.finfo(np.float32).tiny
+            error = np.where(np.isfinite(held), np.abs(actual - expected) / room, 0.0)
+        if not (error <= 1.0).all():
+            return []
+        if allowed.any():
+            shares.append(float(np.sqrt(np.mean(error * error))))
+    return shares
 
 
 def coarse_errors(seen: Seen) -> str | None:

@@ -25,6 +25,26 @@ from shared.vectors import operations
 MOST: Final = 2  # causes that are named
 _LARGE: Final = 100_000  # parameters from which training takes so long that the first cause that fits must do
 _STEPS: Final = 100  # training steps of such a model that may be computed, a second or so
+# Causes with a hypothesis for each of many numbers.
+_FAMILIES: Final = {
+    "activation",
+    "adam-beta1",
+    "adam-beta2",
+    "adam-rate",
+    "epsilon-hat",
+    "epsilon-in-log",
+    "epsilon-in-root",
+    "epsilon-value",
+    "gradient-clipped",
+    "gradient-underflow",
+    "kl-weight",
+    "logits-clamped",
+    "logvar-clamped",
+    "probabilities-clipped",
+    "reconstruction-weight",
+    "scale",
+    "weight-decay",
+}
 _CLOSE: Final = 0.25  # of the room: hypotheses that come this near are equally good
 
 
@@ -87,20 +107,16 @@ class Search:
             if self._large and self._steps_left <= 0:
                 break
             misfit = self._misfit(hypothesis.rules)
-            if misfit <= self._limit:
+            if misfit <= self._seen.limit(one_of_many=hypothesis.cause in _FAMILIES):
                 fitting.append((misfit, Finding(hypothesis.cause, hypothesis.detail)))
-                if self._trains and (self._large or misfit <= _CLOSE * self._limit):
+                if self._trains and (self._large or misfit <= _CLOSE * self._seen.limit()):
                     break
         best = min((misfit for misfit, _ in fitting), default=0.0)
         good: dict[str, Finding] = {}
         for misfit, finding in fitting:
-            if misfit <= max(_CLOSE * self._limit, 2.0 * best):
+            if misfit <= max(_CLOSE * self._seen.limit(), 2.0 * best):
                 good.setdefault(finding.cause, finding)
         return list(good.values())
-
-    @property
-    def _limit(self) -> float:
-        return min(1.0, self._seen.distance / GAIN)
 
     def _misfit(self, rules: Rules) -> float:
         try:
@@ -115,11 +131,11 @@ class Search:
     def _watch(self, reported: int, objective: float) -> None:
         self._steps_left -= reported > 0  # the first step is computed once for many hypotheses
         name, step = self._trace[reported]
-        if self._seen.away(name, np.array([objective]), (np.array([step]),)) > self._limit:
+        if self._seen.away(name, np.array([objective]), (np.array([step]),)) > self._seen.limit():
             raise RuledOutError
 
     def _glance(self, name: str, gradient: Real) -> None:
-        if self._seen.vector.operation == "gradients" and self._seen.away(name, gradient) > self._limit:
+        if self._seen.vector.operation == "gradients" and self._seen.away(name, gradient) > self._seen.limit():
             raise RuledOutError
 
     def _pairs(self) -> list[Finding]:
@@ -127,7 +143,7 @@ class Search:
             return []
         hypotheses = [*training_hypotheses(), *loss_hypotheses(self._seen.dtype)]
         for first, second, rules in combined(hypotheses):
-            if self._misfit(rules) <= self._limit:
+            if self._misfit(rules) <= self._seen.limit():
                 return [Finding(first.cause, first.detail), Finding(second.cause, second.detail)]
         return []
 
