@@ -139,6 +139,13 @@ LOSSES: Final[Mapping[str, Cause]] = {
         "",
         "kl = 1/2 sum (mu^2 + exp(logvar) - 1 - logvar)",
     ),
+    "kl-reversed": Cause(
+        "the divergence is that of the prior from the posterior, its arguments changed places",
+        "loss.kl",
+        "P06",
+        "",
+        "KL(q(z|x) || p(z)) = 1/2 sum (mu^2 + exp(logvar) - 1 - logvar)",
+    ),
     "kl-reads-log-std": Cause(
         "the KL term reads logvar as the log of the standard deviation",
         "loss.kl",

@@ -6,31 +6,23 @@ precision.
 """
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Final
 
 import numpy as np
 
-from conformance.explainer.model_hypotheses import Hypothesis, kl_of_log_std, kl_of_log_std_slopes, sigmoid_slope
+from conformance.explainer.model_hypotheses import (
+    LOGVARS,
+    Hypothesis,
+    kl_of_log_std,
+    kl_of_log_std_slopes,
+    sigmoid_slope,
+)
 from conformance.explainer.rules import Rules
 from shared.oracle import Real, cross_entropy, cross_entropy_slope, kl_terms, sigmoid
 
 CLIPS: Final = (1e-7, 1e-6, 1e-8, 1e-5, 1e-4, 1e-3, 1e-10, 1e-12)
 LOGITS: Final = (88.0, 80.0, 50.0, 30.0, 20.0, 15.0, 10.0)
-LOGVARS: Final = (
-    (-30.0, 20.0),  # pyod, diffusers
-    (-20.0, 20.0),
-    (-10.0, 10.0),
-    (-20.0, 2.0),  # soft actor-critic
-    (-5.0, 5.0),
-    (-4.0, 4.0),
-    (-4.0, 15.0),
-    (-np.inf, 88.0),
-    (-np.inf, 80.0),
-    (-np.inf, 50.0),
-    (-np.inf, 20.0),
-    (-np.inf, 10.0),
-    (-np.inf, 5.0),
-)
 _EDGE: Final = 1e-6
 TINY: Final = float(np.finfo(np.float32).tiny)
 
@@ -43,18 +35,23 @@ def loss_hypotheses(dtype: str) -> Iterator[Hypothesis]:
         cross_entropy=lambda logits, x: np.logaddexp(0.0, x) - x * logits,
         cross_entropy_slope=lambda logits, x: -x,
     )
+    for at_zero, text in ((1.0, "1 - x"), (0.0, "-x"), (-0.5, "-1/2 - x")):
+        yield Hypothesis("kink-at-logit-zero", f"the gradient there is {text}", _kinked(at_zero))
     yield Hypothesis("arguments-swapped", "", swapped)
     yield Hypothesis("sigmoid-twice", "", Rules(seen=sigmoid, seen_slope=sigmoid_slope))
     yield from _probabilities(dtype)
     for bound in LOGITS:
         yield Hypothesis("logits-clamped", f"to +-{bound:g}", _clipped(bound))
-    yield from _naive(dtype)
-    for at_zero, text in ((1.0, "1 - x"), (0.0, "-x"), (-0.5, "-1/2 - x")):
-        yield Hypothesis("kink-at-logit-zero", f"the gradient there is {text}", _kinked(at_zero))
+        past = replace(_clipped(bound), seen_slope=np.ones_like)
+        yield Hypothesis("logits-clamped", f"to +-{bound:g}, the gradient passing", past)
+    for held in dict.fromkeys((dtype, "float64")):
+        yield from _naive(held)
     yield Hypothesis("posterior-detached", "", Rules(through_mu=False, through_std=False))
     yield Hypothesis("posterior-detached", "along logvar alone", Rules(through_std=False))
     for factor, text in ((1.0, ""), (0.5, "half of it")):
         yield Hypothesis("squared-error", text, _squared(factor))
+    for text, slopes in _DETACHED:
+        yield Hypothesis("kl-inert", f"no gradient reaches {text}", Rules(kl_slopes=slopes))
     yield from _divergences(dtype)
 
 
@@ -231,6 +228,7 @@ def _divergences(dtype: str) -> Iterator[Hypothesis]:
     )
     for text, missing, slopes in _MISSING:
         yield Hypothesis("kl-term-missing", text, Rules(kl=_less(missing), kl_slopes=slopes))
+    yield Hypothesis("kl-reversed", "", _REVERSED)
     for low, high in LOGVARS:
         yield Hypothesis("logvar-clamped", f"to [{low:g}, {high:g}]", _logvar_clamped(low, high))
     for number in (float(np.finfo(dtype).max), 0.0):
@@ -239,9 +237,21 @@ def _divergences(dtype: str) -> Iterator[Hypothesis]:
 
 _MISSING: Final[tuple[tuple[str, Pixels, Callable[[Real, Real], tuple[Real, Real]]], ...]] = (
     ("mu^2", lambda mu, v: 0.5 * mu * mu, lambda mu, v: (np.zeros_like(mu), np.expm1(v) / 2)),
+    ("half of mu^2", lambda mu, v: 0.25 * mu * mu, lambda mu, v: (mu / 2, np.expm1(v) / 2)),
     ("-1", lambda mu, v: np.full_like(mu, -0.5), lambda mu, v: (mu, np.expm1(v) / 2)),
     ("exp(logvar)", lambda mu, v: 0.5 * np.exp(v), lambda mu, v: (mu, np.full_like(mu, -0.5))),
     ("logvar", lambda mu, v: -0.5 * v, lambda mu, v: (mu, np.exp(v) / 2)),
+)
+
+
+# KL(prior || posterior).
+_REVERSED: Final = Rules(
+    kl=lambda mu, logvar: 0.5 * ((1.0 + mu * mu) * np.exp(-logvar) - 1.0 + logvar),
+    kl_slopes=lambda mu, logvar: (mu * np.exp(-logvar), 0.5 - 0.5 * (1.0 + mu * mu) * np.exp(-logvar)),
+)
+_DETACHED: Final[tuple[tuple[str, Callable[[Real, Real], tuple[Real, Real]]], ...]] = (
+    ("mu", lambda mu, logvar: (np.zeros_like(mu), np.expm1(logvar) / 2)),
+    ("logvar", lambda mu, logvar: (mu, np.zeros_like(mu))),
 )
 
 

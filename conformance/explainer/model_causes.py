@@ -62,12 +62,26 @@ MODEL: Final[Mapping[str, Cause]] = {
         "pytorch/pytorch#80202",
         "use row i of the noise for row i of the batch",
     ),
-    "noise-reversed": Cause(
-        "the noise is used in the reverse order of rows",
+    "noise-misplaced": Cause(
+        "the noise of one row or latent is used for another",
         "arch.reparameterize",
         "P28",
         "",
-        "use row i of the noise for row i of the batch",
+        "use row i of the noise for row i of the batch, column j for latent j",
+    ),
+    "std-slope": Cause(
+        "the gradient of exp(logvar / 2) lacks its factor 1/2",
+        "arch.reparameterize",
+        "P05",
+        "",
+        "d std / d logvar = std / 2",
+    ),
+    "pixels-changed": Cause(
+        "the pixels are not used as they are given",
+        "input",
+        "P30",
+        "pytorch/examples#460",
+        "take x in [0, 1] as it is: no rounding, scaling or standardising inside the model",
     ),
     "heads-swapped": Cause(
         "the heads of mu and logvar are swapped",

@@ -1,13 +1,40 @@
 """What may be wrong in the forward pass, as an oracle with that bug."""
 
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import numpy as np
 
-from conformance.explainer.rules import Rules
+from conformance.explainer.rules import Rules, Unary
+from shared import spec
 from shared.oracle import Real, sigmoid
 from shared.spec import Sizes
+
+LOGVARS: Final = (
+    (-30.0, 20.0),  # pyod, diffusers
+    (-20.0, 20.0),
+    (-10.0, 10.0),
+    (-20.0, 2.0),  # soft actor-critic
+    (-5.0, 5.0),
+    (-4.0, 4.0),
+    (-4.0, 15.0),
+    (-np.inf, 88.0),
+    (-np.inf, 80.0),
+    (-np.inf, 50.0),
+    (-np.inf, 20.0),
+    (-np.inf, 10.0),
+    (-np.inf, 5.0),
+)
+_LAYERS: Final = ("encoder.fc1", "encoder.fc2_mu", "encoder.fc2_logvar", "decoder.fc3", "decoder.fc4")
+_PIXELS: Final[tuple[tuple[str, Unary], ...]] = (
+    ("rounded to 0 or 1", np.round),
+    ("1 above 0", lambda x: (x > 0.0).astype(np.float64)),
+    ("from -1 to 1", lambda x: 2.0 * x - 1.0),
+    ("standardised as MNIST", lambda x: (x - 0.1307) / 0.3081),
+    ("divided by 255 again", lambda x: x / 255.0),
+    ("from 0 to 255", lambda x: x * 255.0),
+    ("inverted", lambda x: 1.0 - x),
+)
 
 
 class Hypothesis(NamedTuple):
@@ -22,7 +49,11 @@ def model_hypotheses(sizes: Sizes) -> Iterator[Hypothesis]:
     """Bugs of encoder, reparameterisation and decoder, for a model of the given sizes."""
     yield Hypothesis("noise-ignored", "", Rules(noise=np.zeros_like))
     yield Hypothesis("noise-shared-by-rows", "", Rules(noise=lambda noise: np.broadcast_to(noise[:1], noise.shape)))
-    yield Hypothesis("noise-reversed", "", Rules(noise=lambda noise: noise[::-1]))
+    yield Hypothesis("noise-misplaced", "rows in reverse", Rules(noise=lambda noise: noise[::-1]))
+    yield Hypothesis("noise-misplaced", "off by one row", Rules(noise=lambda noise: np.roll(noise, 1, axis=0)))
+    yield Hypothesis("noise-misplaced", "off by one row", Rules(noise=lambda noise: np.roll(noise, -1, axis=0)))
+    first = Rules(noise=lambda noise: np.broadcast_to(noise[:, :1], noise.shape))
+    yield Hypothesis("noise-misplaced", "the first latent's for every latent", first)
     yield Hypothesis("noise-subtracted", "", Rules(noise=np.negative))
     yield from _standard_deviations()
     for value in (1.0, 0.5):
@@ -30,12 +61,15 @@ def model_hypotheses(sizes: Sizes) -> Iterator[Hypothesis]:
     yield Hypothesis("heads-swapped", "", Rules(heads=("encoder.fc2_logvar", "encoder.fc2_mu")))
     yield Hypothesis("sigmoid-returned", "", Rules(logits=sigmoid))
     yield from _transpositions(sizes)
-    yield Hypothesis("no-bias", "", Rules(unbiased=True))
-    yield Hypothesis("activation", "none", Rules(activation=np.array, activation_slope=np.ones_like))
-    yield Hypothesis("activation", "tanh", Rules(activation=np.tanh, activation_slope=lambda h: 1 - np.tanh(h) ** 2))
-    yield Hypothesis("activation", "sigmoid", Rules(activation=sigmoid, activation_slope=sigmoid_slope))
-    for slope in (0.01, 0.2, 0.3):
-        yield Hypothesis("activation", f"leaky relu, slope {slope}", _leaky(slope))
+    yield Hypothesis("no-bias", "no layer", Rules(unbiased=frozenset(_LAYERS)))
+    for layer in _LAYERS:
+        yield Hypothesis("no-bias", layer, Rules(unbiased=frozenset({layer})))
+    yield from _activations()
+    for low, high in LOGVARS:
+        yield Hypothesis("logvar-clamped", f"in z, to [{low:g}, {high:g}]", _std_clamped(low, high))
+    for text, change in _PIXELS:
+        yield Hypothesis("pixels-changed", text, Rules(pixels=change))
+        yield Hypothesis("pixels-changed", f"in the loss alone, {text}", Rules(targets=change))
 
 
 def sigmoid_slope(logits: Real) -> Real:
@@ -55,6 +89,7 @@ def _standard_deviations() -> Iterator[Hypothesis]:
     yield Hypothesis("std-is-logvar", "", Rules(std=np.array, std_slope=np.ones_like))
     root = Rules(std=np.sqrt, std_slope=lambda logvar: 0.5 / np.sqrt(logvar))
     yield Hypothesis("std-is-root-of-logvar", "NaN where it is negative", root)
+    yield Hypothesis("std-slope", "", Rules(std_slope=lambda logvar: np.exp(logvar / 2)))
     softplus = Rules(std=lambda logvar: np.logaddexp(0.0, logvar), std_slope=sigmoid)
     yield Hypothesis("std-is-softplus", "", softplus)
 
@@ -70,26 +105,38 @@ def kl_of_log_std_slopes(mu: Real, log_std: Real) -> tuple[Real, Real]:
 
 
 def _transpositions(sizes: Sizes) -> Iterator[Hypothesis]:
-    pixels, hidden, latents = sizes
-    square = {
-        "encoder.fc1": pixels == hidden,
-        "encoder.fc2_mu": hidden == latents,
-        "encoder.fc2_logvar": hidden == latents,
-        "decoder.fc3": hidden == latents,
-        "decoder.fc4": pixels == hidden,
-    }
-    layers = [layer for layer, fits in square.items() if fits]
+    shapes = spec.parameter_shapes(sizes)
+    layers = [layer for layer in _LAYERS if len({*shapes[f"{layer}.weight"]}) == 1]
     if layers:
         yield Hypothesis("transposed", "every square layer", Rules(transposed=frozenset(layers)))
     for layer in layers:
         yield Hypothesis("transposed", layer, Rules(transposed=frozenset({layer})))
 
 
-def _leaky(slope: float) -> Rules:
-    return Rules(
-        activation=lambda h: np.where(h > 0, h, slope * h), activation_slope=lambda h: np.where(h > 0, 1.0, slope)
-    )
+def _std_clamped(low: float, high: float) -> Rules:
+    return Rules(std=lambda logvar: np.exp(np.clip(logvar, low, high) / 2))
+
+
+def _activations() -> Iterator[Hypothesis]:
+    choices: list[tuple[str, Unary, Unary]] = [
+        ("none", np.array, np.ones_like),
+        ("tanh", np.tanh, lambda h: 1 - np.tanh(h) ** 2),
+        ("sigmoid", sigmoid, sigmoid_slope),
+        *((f"leaky relu, slope {slope}", *_leaky(slope)) for slope in (0.01, 0.2, 0.3)),
+    ]
+    for text, f, slope in choices:
+        both = Rules(activation=f, activation_slope=slope, activation3=f, activation3_slope=slope)
+        yield Hypothesis("activation", text, both)
+        yield Hypothesis("activation", f"{text}, in the encoder", Rules(activation=f, activation_slope=slope))
+        yield Hypothesis("activation", f"{text}, in the decoder", Rules(activation3=f, activation3_slope=slope))
+
+
+def _leaky(slope: float) -> tuple[Unary, Unary]:
+    return lambda h: np.where(h > 0, h, slope * h), lambda h: np.where(h > 0, 1.0, slope)
 
 
 def _slope_at_zero(value: float) -> Rules:
-    return Rules(activation_slope=lambda before: np.where(before > 0, 1.0, np.where(before == 0, value, 0.0)))
+    def slope(before: Real) -> Real:
+        return np.where(before > 0, 1.0, np.where(before == 0, value, 0.0))
+
+    return Rules(activation_slope=slope, activation3_slope=slope)

@@ -8,11 +8,12 @@ import numpy as np
 from conformance.explainer.fit import Seen
 from conformance.explainer.model_hypotheses import Hypothesis
 from conformance.explainer.rules import Rules
+from shared.contract import Tensors
 from shared.oracle import Arithmetic, Real
 
 # Significant bits, the leading one included.
 _FORMATS: Final = {"TF32 or float16 (11 significant bits)": 11, "bfloat16 (8 significant bits)": 8}
-_COARSE: Final = (2.0**-15, 2.0**-6)  # relative errors that products of such numbers leave
+_ALIKE: Final = 2.0  # factor between errors of one precision
 _UNRELATED: Final = 0.3  # correlation of errors with values below which there is no structure to see
 _SHARE: Final = 0.01  # of a tolerance, ten times float32's usual error, that float32 leaves at least
 _ENOUGH: Final = 16  # elements without which nothing is said about structure
@@ -79,26 +80,18 @@ def _shares(seen: Seen) -> list[float]:
     return shares
 
 
-def coarse_errors(seen: Seen) -> str | None:
-    """What the errors of a single pass look like if they are those of a coarser format: everywhere, small, unrelated to
-    the values; None if they are not."""
+def coarse_errors(seen: Seen, candidate: Tensors) -> bool:
+    """Whether the errors of a single pass are as large, tensor by tensor, as those of `candidate`, an answer with
+    coarse arithmetic, and as unrelated to the values: the same precision, rounded in another order."""
     if seen.vector.operation not in ("forward", "losses", "gradients"):
-        return None
-    relative, elements, related = [], 0, []
+        return False
+    elements = compared = 0
     for name, expected in seen.expected.items():
-        size = float(np.linalg.norm(expected))
-        if not np.isfinite(size) or size == 0.0:
-            continue
-        error = np.asarray(seen.actual[name], np.float64) - expected
-        if not np.isfinite(error).all():
-            return None
-        relative.append(float(np.linalg.norm(error)) / size)
-        elements += error.size
-        related.append((float(np.sum(error * expected)), float(np.sum(error * error)), size * size))
-    if elements < _ENOUGH or len(relative) < 2 or min(relative) < _COARSE[0] or max(relative) > _COARSE[1]:
-        return None
-    if any(abs(dot) > _UNRELATED * np.sqrt(e * v) for dot, e, v in related):
-        return None
-    typical = float(np.median(relative))
-    text = "bfloat16" if typical > 2.0**-9 else "TF32 or float16"
-    return f"relative errors of about {typical:.1g} everywhere, as {text} leaves them"
+        error, example = (np.asarray(other[name], np.float64) - expected for other in (seen.actual, candidate))
+        sizes = [float(np.linalg.norm(value)) for value in (error, example, expected)]
+        if not np.isfinite(sizes).all() or not (sizes[0] <= _ALIKE * sizes[1] and sizes[1] <= _ALIKE * sizes[0]):
+            return False
+        if abs(float(np.sum(error * expected))) > _UNRELATED * sizes[0] * sizes[2]:
+            return False
+        elements, compared = elements + error.size, compared + (sizes[0] > 0.0)
+    return elements >= _ENOUGH and compared > 1

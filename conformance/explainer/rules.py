@@ -115,9 +115,13 @@ class Rules:
 
     heads: tuple[str, str] = ("encoder.fc2_mu", "encoder.fc2_logvar")  # the layers that give mu and logvar
     transposed: frozenset[str] = frozenset()  # layers whose weight is used the other way round
-    unbiased: bool = False  # no bias is added
+    unbiased: frozenset[str] = frozenset()  # layers whose bias is not added
+    pixels: Unary = _unchanged  # what the model makes of x before it does anything else
+    targets: Unary = _unchanged  # what the loss makes of it after that
     activation: Unary = _relu
     activation_slope: Unary = _relu_slope
+    activation3: Unary = _relu  # of the decoder's hidden layer
+    activation3_slope: Unary = _relu_slope
     noise: Unary = _unchanged  # (B, L), or what takes its place
     std: Unary = _std  # of logvar
     std_slope: Unary = _std_slope

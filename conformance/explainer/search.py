@@ -152,8 +152,11 @@ class Search:
         for hypothesis in islice(precision_hypotheses(), 2 if self._large else None):
             if self._nearer(hypothesis.rules):
                 return [Finding(hypothesis.cause, hypothesis.detail)]
-        text = coarse_errors(self._seen)
-        return [] if text is None else [Finding("coarse-products", text)]
+        if not self._trains:
+            for hypothesis in precision_hypotheses():
+                if coarse_errors(self._seen, self.answer(hypothesis.rules)):
+                    return [Finding(hypothesis.cause, f"errors as large as those of {hypothesis.detail}")]
+        return []
 
     def _nearer(self, rules: Rules) -> bool:
         seen, shares = self._seen, []

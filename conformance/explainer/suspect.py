@@ -41,10 +41,34 @@ class Forward(NamedTuple):
 
 
 # The rules that decide the forward pass of a batch, and those that decide the gradients of the first training step.
-_OF_FORWARD: Final = ("heads", "transposed", "unbiased", "activation", "noise", "std", "arithmetic", "in_order")
+_OF_FORWARD: Final = (
+    "heads",
+    "transposed",
+    "unbiased",
+    "pixels",
+    "activation",
+    "activation3",
+    "noise",
+    "std",
+    "arithmetic",
+    "in_order",
+)
+    "heads",
+    "transposed",
+    "unbiased",
+    "pixels",
+    "activation",
+    "activation3",
+    "noise",
+    "std",
+    "arithmetic",
+    "in_order",
+)
 _OF_GRADIENTS: Final = (
     *_OF_FORWARD,
     "activation_slope",
+    "activation3_slope",
+    "targets",
     "std_slope",
     "through_mu",
     "through_std",
@@ -153,10 +177,10 @@ class Suspect:
     def _linear(self, params: Params, layer: str, x: Real) -> Real:
         weight, ar = params[f"{layer}.weight"], self._rules.arithmetic
         product = ar.matmul(x, weight if layer in self._rules.transposed else weight.T)
-        return ar.rounded(product if self._rules.unbiased else product + params[f"{layer}.bias"])
+        return ar.rounded(product if layer in self._rules.unbiased else product + params[f"{layer}.bias"])
 
     def _encode(self, params: Params, x: Real) -> tuple[Real, Real, Real, Real]:
-        before = self._linear(params, "encoder.fc1", x)
+        before = self._linear(params, "encoder.fc1", self._rules.pixels(x))
         hidden = self._rules.activation(before)
         mu, logvar = (self._linear(params, layer, hidden) for layer in self._rules.heads)
         return before, hidden, mu, logvar
@@ -168,7 +192,7 @@ class Suspect:
 
     def _decode(self, params: Params, z: Real) -> tuple[Real, Real, Real]:
         before = self._linear(params, "decoder.fc3", z)
-        hidden = self._rules.activation(before)
+        hidden = self._rules.activation3(before)
         return before, hidden, self._linear(params, "decoder.fc4", hidden)
 
     def _forward(self, params: Params, x: Real, noise: Real) -> Forward:
@@ -179,18 +203,18 @@ class Suspect:
 
     def _losses(self, step: Forward, x: Real) -> tuple[Real, Real]:
         rules, ar = self._rules, self._rules.arithmetic
-        pixels = ar.rounded(rules.cross_entropy(rules.seen(step.logits), x), roundings=FUNCTION)
+        pixels = ar.rounded(rules.cross_entropy(rules.seen(step.logits), self._targets(x)), roundings=FUNCTION)
         latents = ar.rounded(rules.kl(step.mu, step.logvar), roundings=FUNCTION)
         return rules.reconstruction_weight * ar.sum(pixels, axis=1), rules.kl_weight * ar.sum(latents, axis=1)
 
     def _backward(self, params: Params, step: Forward, x: Real) -> dict[str, Real]:
         rules, ar = self._rules, self._rules.arithmetic
-        slope = rules.cross_entropy_slope(rules.seen(step.logits), x) * rules.seen_slope(step.logits)
+        slope = rules.cross_entropy_slope(rules.seen(step.logits), self._targets(x)) * rules.seen_slope(step.logits)
         d_logits = rules.reconstruction_weight * ar.rounded(slope, roundings=FUNCTION)
-        if self._glance is not None and rules.gradients is gradients_kept and not rules.unbiased:
+        if self._glance is not None and rules.gradients is gradients_kept and "decoder.fc4" not in rules.unbiased:
             self._glance("decoder.fc4.bias", ar.sum(d_logits, axis=0))
         kl_mu, kl_logvar = rules.kl_slopes(step.mu, step.logvar)
-        d_hidden3 = self._back(params, "decoder.fc4", d_logits) * rules.activation_slope(step.before3)
+        d_hidden3 = self._back(params, "decoder.fc4", d_logits) * rules.activation3_slope(step.before3)
         d_z = self._back(params, "decoder.fc3", d_hidden3)
         d_mu = ar.rounded(rules.through_mu * d_z + rules.kl_weight * kl_mu)
         from_z = rules.through_std * d_z * step.noise * rules.std_slope(step.logvar)
@@ -199,7 +223,7 @@ class Suspect:
         d_heads = self._back(params, first, d_mu) + self._back(params, second, d_logvar)
         d_hidden = ar.rounded(d_heads) * rules.activation_slope(step.before)
         layers = {
-            "encoder.fc1": (d_hidden, x),
+            "encoder.fc1": (d_hidden, rules.pixels(x)),
             first: (d_mu, step.hidden),
             second: (d_logvar, step.hidden),
             "decoder.fc3": (d_hidden3, step.z),
@@ -209,8 +233,11 @@ class Suspect:
         for layer, (d_output, inputs) in layers.items():
             product = ar.matmul(d_output.T, inputs)  # (out, in)
             gradients[f"{layer}.weight"] = product.T if layer in rules.transposed else product
-            gradients[f"{layer}.bias"] = np.zeros(len(product)) if rules.unbiased else ar.sum(d_output, axis=0)
+            gradients[f"{layer}.bias"] = np.zeros(len(product)) if layer in rules.unbiased else ar.sum(d_output, axis=0)
         return rules.gradients(gradients, params)
+
+    def _targets(self, x: Real) -> Real:
+        return self._rules.targets(self._rules.pixels(x))
 
     def _back(self, params: Params, layer: str, d_output: Real) -> Real:
         weight = params[f"{layer}.weight"]
