@@ -58,7 +58,9 @@ class Adam:
         m_hat = m / (1.0 - self.beta1**t) if self.correct_m else m
         correction = 1.0 - self.beta2**t if self.correct_v else 1.0
         if self.nesterov:
-            m_hat = self.beta1 * m_hat + (1.0 - self.beta1) * gradient / (1.0 - self.beta1**t)
+            m_hat = self.beta1 * m / (1.0 - self.beta1 ** (t + 1)) + (1.0 - self.beta1) * gradient / (
+                1.0 - self.beta1**t
+            )
         if self.place == "inside":
             denominator = np.sqrt(v / correction + self.epsilon)
         elif self.place == "before":
@@ -146,5 +148,7 @@ class Rules:
     accumulated: bool = False  # gradients are not set to zero between steps
     forgetful: bool = False  # every call starts with fresh moments
     in_order: bool = False  # the order is ignored
-    short: str = "kept"  # the short last batch: "kept", "dropped", "padded", or "reweighted" like a full one
+    short: str = (
+        "kept"  # the short last batch: "kept", "dropped", "untrained", "padded", or "reweighted" like a full one
+    )
     arithmetic: Arithmetic = EXACT

@@ -59,7 +59,7 @@ def gradient_hypotheses() -> Iterator[Hypothesis]:
         detail = f"below about {threshold:.0e}"
         yield Hypothesis("gradient-underflow", detail, Rules(gradients=_cut_below(threshold)))
     yield Hypothesis("gradient-underflow", "they pass through float16", Rules(gradients=_through_half))
-    for norm in (1.0, 5.0, 10.0, 0.5, 2.0, 0.1, 100.0):
+    for norm in (1.0, 5.0, 10.0, 0.5, 2.0, 0.1, 20.0, 50.0, 100.0):
         yield Hypothesis("gradient-clipped", f"to a global norm of {norm:g}", Rules(gradients=_norm_clipped(norm)))
     for norm in (1.0, 5.0, 0.5, 10.0):
         detail = f"to a norm of {norm:g}, tensor by tensor"
@@ -79,6 +79,7 @@ def _steps() -> Iterator[Hypothesis]:
     yield Hypothesis("noise-shared-by-steps", "", Rules(first_noise=True))
     yield Hypothesis("short-batch-padded", "", Rules(short="padded"))
     yield Hypothesis("short-batch-dropped", "", Rules(short="dropped"))
+    yield Hypothesis("short-batch-dropped", "its objective is reported", Rules(short="untrained"))
     yield Hypothesis("short-batch-reweighted", "", Rules(short="reweighted"))
     yield Hypothesis("gradients-accumulated", "", Rules(accumulated=True))
     yield Hypothesis("moments-forgotten", "", Rules(forgetful=True))
