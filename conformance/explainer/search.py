@@ -63,6 +63,7 @@ class Search:
         self._trains = vector.operation in ("train", "fit")
         self._large = self._trains and sum(value.size for value in self._params.values()) > _LARGE
         objectives = [name for name in seen.expected if name.split(".")[0] == "objective"]
+        objectives.sort(key=lambda name: int(name.partition(".")[2] or 0))  # a file lists its tensors in any order
         self._trace = [(name, i) for name in objectives for i in range(len(seen.expected[name]))]
 
     def findings(self) -> list[Finding]:
