@@ -41,7 +41,6 @@ class Adam:
     correct_v: bool = True
     late: int = 0  # steps that the bias correction counts too many
     decay: float = 0.0  # decoupled weight decay
-    amsgrad: bool = False
     nesterov: bool = False
     plain: bool = False  # no Adam: param - rate * gradient
 
@@ -49,11 +48,8 @@ class Adam:
         """One step for one tensor, counted from 1: param, m and v after it."""
         if self.plain:
             return param - self.rate * gradient, m, v
-        before = v
         m = self.beta1 * m + (1.0 - self.beta1) * gradient
         v = self.beta2 * v + (1.0 - self.beta2) * gradient * gradient
-        if self.amsgrad:
-            v = np.maximum(v, before)
         t = step + self.late
         m_hat = m / (1.0 - self.beta1**t) if self.correct_m else m
         correction = 1.0 - self.beta2**t if self.correct_v else 1.0

@@ -69,13 +69,6 @@ TRAINING: Final[Mapping[str, Cause]] = {
         "",
         "Adam without weight decay (not AdamW, whose default is 0.01 in torch)",
     ),
-    "amsgrad": Cause(
-        "the optimiser is AMSGrad",
-        "adam",
-        "P16",
-        "",
-        "amsgrad=False",
-    ),
     "nadam": Cause(
         "the optimiser is NAdam",
         "adam",

@@ -44,7 +44,6 @@ def training_hypotheses() -> Iterator[Hypothesis]:
     for decay in (1e-2, 1e-4, 1e-3, 4e-3, 1e-5, 1e-1, 1e-6):
         yield Hypothesis("weight-decay", f"decoupled, {decay:g}", Rules(adam=Adam(decay=decay)))
         yield Hypothesis("weight-decay", f"in the gradient, {decay:g}", Rules(gradients=_decayed(decay)))
-    yield Hypothesis("amsgrad", "", Rules(adam=Adam(amsgrad=True)))
     yield Hypothesis("nadam", "", Rules(adam=Adam(nesterov=True)))
     yield Hypothesis("not-adam", "", Rules(adam=Adam(plain=True)))
     yield from _steps()
