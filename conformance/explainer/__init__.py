@@ -1,0 +1,98 @@
+"""What is wrong with a wrong answer: known causes, tested against what was seen.
+
+A golden vector's wrong answer says that a port is wrong, seldom how. Every cause in `CAUSES` is tested in turn: most
+by computing the vector again with an oracle that carries that bug (`Suspect`), some by looking at the answer itself.
+A cause is named only if it accounts for every tensor that is wrong, leaves the right ones right, and comes several
+times nearer to the answer than the truth does; rounding is never explained away. At most two are named.
+
+`python -m conformance.explainer` prints the causes as a Markdown table.
+"""
+
+from collections.abc import Mapping
+from typing import Final
+
+import numpy as np
+
+from conformance import comparator
+from conformance.explainer.cause import Cause
+from conformance.explainer.causes import CAUSES, table
+from conformance.explainer.direct import Finding, shapes
+from conformance.explainer.fit import Seen
+from conformance.explainer.precision import errs_as_float32, holds_float32
+from conformance.explainer.search import Search
+from shared.contract import Array
+from shared.vectors import Vector, operations
+
+__all__ = ["CAUSES", "NOTHING", "Cause", "Finding", "diagnose", "explain", "explained", "table"]
+
+NOTHING: Final = "no known cause fits"  # said of a wrong answer that no hypothesis accounts for
+
+
+def explain(vector: Vector, actual: Mapping[str, Array], dtype: str) -> str | None:
+    """What is wrong with a model's answer, in one short paragraph: cause, clause, pitfall, public report and fix.
+
+    Args:
+        vector: a golden vector that asks something of a model.
+        actual: what the model answered.
+        dtype: "float32" or "float64", the precision that it was graded in.
+
+    Returns:
+        None if nothing is wrong; `NOTHING` if no known cause fits.
+    """
+    with np.errstate(all="ignore"):  # wrong answers hold anything
+        return _explain(vector, actual, dtype)
+
+
+def _explain(vector: Vector, actual: Mapping[str, Array], dtype: str) -> str | None:
+    try:
+        comparator.compare(actual, vector.expected, vector.tolerance(dtype), dtype)
+    except comparator.Mismatch:
+        pass
+    else:
+        return None
+    if "data" in vector.arguments:
+        return f"{NOTHING}: a whole run on real data is not computed again; a smaller vector tells more"
+    return "; or ".join(_paragraph(finding) for finding in diagnose(vector, actual, dtype)) or NOTHING
+
+
+def explained(
+    vector: Vector, actual: Mapping[str, Array], dtype: str, mismatch: comparator.Mismatch
+) -> comparator.Mismatch:
+    """The comparator's complaint about an answer, with its cause on a line of its own."""
+    text = explain(vector, actual, dtype)
+    return mismatch if text is None else comparator.Mismatch(f"{mismatch}\ncause: {text}")
+
+
+def diagnose(vector: Vector, actual: Mapping[str, Array], dtype: str) -> list[Finding]:
+    """The causes that fit a wrong answer, the best first: at most two."""
+    if vector.operation not in operations.OPERATIONS or "data" in vector.arguments:
+        return []
+    if actual.keys() != vector.expected.keys() or not all(isinstance(value, np.ndarray) for value in actual.values()):
+        return []
+    shown = {name: value for name, value in actual.items() if vector.expected[name].dtype.kind == "f"}
+    if dtype == "float64" and all(value.dtype == np.float32 for value in shown.values()):
+        return [Finding("float64-off", "the answer is float32")]
+    if (misshapen := shapes(vector, actual)) is not None:
+        return [misshapen]
+    with np.errstate(all="ignore"):
+        return _diagnose(Seen(vector, actual, dtype))
+
+
+def _diagnose(seen: Seen) -> list[Finding]:
+    floats = (value for name, value in seen.actual.items() if seen.expected[name].dtype.kind == "f")
+    if not seen.wrong or any(value.dtype != seen.dtype for value in floats):
+        return []
+    if holds_float32(seen):
+        return [Finding("float64-off", "every number of the answer is a float32")]
+    found = Search(seen).findings()
+    if not found and errs_as_float32(seen):
+        return [Finding("float64-off", "all errors have the size of float32's")]
+    return found
+
+
+def _paragraph(finding: Finding) -> str:
+    cause = CAUSES[finding.cause]
+    detail = f" ({finding.detail})" if finding.detail else ""
+    places = ", ".join(filter(None, (f"clause {cause.clause}", cause.pitfall and f"pitfall {cause.pitfall}")))
+    report = f"; met in {cause.report}" if cause.report else ""
+    return f"{cause.bug}{detail} [{places}{report}]. Fix: {cause.fix}."

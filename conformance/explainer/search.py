@@ -1,0 +1,170 @@
+"""The search for a bug: each hypothesis answers the vector's question, and is dropped where its answer is not the one
+that was seen."""
+
+from collections.abc import Callable, Iterator, Mapping
+from itertools import islice
+from typing import Final
+
+import numpy as np
+
+from conformance.explainer.direct import Finding, direct_findings
+from conformance.explainer.fit import GAIN, Seen
+from conformance.explainer.loss_hypotheses import loss_hypotheses
+from conformance.explainer.model_hypotheses import Hypothesis, model_hypotheses
+from conformance.explainer.precision import coarse_errors, precision_hypotheses
+from conformance.explainer.rules import Rules
+from conformance.explainer.suspect import Memory, RuledOutError, Suspect
+from conformance.explainer.training_hypotheses import combined, gradient_hypotheses, training_hypotheses
+from conformance.explainer.weights import weight_hypotheses
+from shared import parameters
+from shared.contract import Array, Tensors
+from shared.oracle import Real
+from shared.spec import Sizes
+from shared.vectors import operations
+
+MOST: Final = 2  # causes that are named
+_LARGE: Final = 100_000  # parameters from which training takes so long that the first cause that fits must do
+_STEPS: Final = 100  # training steps of such a model that may be computed, a second or so
+# Causes with a hypothesis for each of many numbers.
+_FAMILIES: Final = {
+    "activation",
+    "adam-beta1",
+    "adam-beta2",
+    "adam-rate",
+    "epsilon-hat",
+    "epsilon-in-log",
+    "epsilon-in-root",
+    "epsilon-value",
+    "gradient-clipped",
+    "gradient-underflow",
+    "kl-weight",
+    "logits-clamped",
+    "logvar-clamped",
+    "probabilities-clipped",
+    "reconstruction-weight",
+    "scale",
+    "weight-decay",
+}
+_CLOSE: Final = 0.25  # of the room: hypotheses that come this near are equally good
+
+
+class Search:
+    """The hypotheses about one wrong answer."""
+
+    def __init__(self, seen: Seen) -> None:
+        self._seen, vector = seen, seen.vector
+        arguments, inputs = vector.arguments, vector.inputs
+        stored = {name.removeprefix("param."): value for name, value in inputs.items() if name.startswith("param.")}
+        self._params = stored or parameters.initial(arguments["weights_seed"], Sizes(*arguments["sizes"]))
+        self._inputs = {**inputs, **{f"param.{name}": value for name, value in self._params.items()}}
+        self._memory: Memory = {}
+        self._steps_left = _STEPS
+        self._sizes = parameters.sizes_of(self._params)
+        self._trains = vector.operation in ("train", "fit")
+        self._large = self._trains and sum(value.size for value in self._params.values()) > _LARGE
+        objectives = [name for name in seen.expected if name.split(".")[0] == "objective"]
+        objectives.sort(key=lambda name: int(name.partition(".")[2] or 0))  # a file lists its tensors in any order
+        self._trace = [(name, i) for name in objectives for i in range(len(seen.expected[name]))]
+
+    def findings(self) -> list[Finding]:
+        """At most `MOST` causes that fit, the best first; none if none does."""
+        found = list(direct_findings(self._seen, self._params, self._sizes))
+        found = found or self._best(self._hypotheses()) or self._pairs() or self._coarse()
+        return found[:MOST]
+
+    def answer(self, rules: Rules, watch: Callable[[int, float], None] | None = None) -> Mapping[str, Array]:
+        """What a model with these rules answers."""
+
+        def load(params: Tensors) -> Suspect:
+            glance = self._glance if watch is not None else None
+            return Suspect(params, "float64", rules, watch=watch, glance=glance, memory=self._memory)
+
+        vector = self._seen.vector
+        with np.errstate(all="ignore"):  # a bug overflows as it likes
+            return operations.OPERATIONS[vector.operation](load, self._inputs, vector.arguments)
+
+    def _hypotheses(self) -> Iterator[Hypothesis]:
+        operation = self._seen.vector.operation
+        if operation not in ("forward", "reparameterize"):
+            yield from weight_hypotheses(self._seen, self._sizes, self._batch(), self.answer)
+        if self._trains:
+            yield from training_hypotheses()
+        yield from model_hypotheses(self._sizes)
+        if operation not in ("forward", "reparameterize"):
+            yield from loss_hypotheses(self._seen.dtype)
+        if operation == "gradients" and not self._seen.vector.arguments.get("summarise"):
+            yield from gradient_hypotheses()
+
+    def _batch(self) -> int:
+        arguments = self._seen.vector.arguments
+        if "batch_size" in arguments:
+            return int(arguments["batch_size"])
+        order = self._inputs.get("order.0")
+        return len(self._inputs["noise"]) if order is None else order.shape[1]
+
+    def _best(self, hypotheses: Iterator[Hypothesis]) -> list[Finding]:
+        fitting: list[tuple[float, Finding]] = []
+        for hypothesis in hypotheses:
+            if self._large and self._steps_left <= 0:
+                break
+            misfit = self._misfit(hypothesis.rules)
+            if misfit <= self._seen.limit(one_of_many=hypothesis.cause in _FAMILIES):
+                fitting.append((misfit, Finding(hypothesis.cause, hypothesis.detail)))
+                if self._trains and (self._large or misfit <= _CLOSE * self._seen.limit()):
+                    break
+        best = min((misfit for misfit, _ in fitting), default=0.0)
+        good: dict[str, Finding] = {}
+        for misfit, finding in fitting:
+            if misfit <= max(_CLOSE * self._seen.limit(), 2.0 * best):
+                good.setdefault(finding.cause, finding)
+        return list(good.values())
+
+    def _misfit(self, rules: Rules) -> float:
+        try:
+            candidate = self.answer(rules, self._watch)
+        except RuledOutError:
+            return np.inf
+        return max(
+            self._seen.away(name, value) if value.shape == self._seen.expected[name].shape else np.inf
+            for name, value in candidate.items()
+        )
+
+    def _watch(self, reported: int, objective: float) -> None:
+        self._steps_left -= reported > 0  # the first step is computed once for many hypotheses
+        name, step = self._trace[reported]
+        if self._seen.away(name, np.array([objective]), (np.array([step]),)) > self._seen.limit():
+            raise RuledOutError
+
+    def _glance(self, name: str, gradient: Real) -> None:
+        if self._seen.vector.operation == "gradients" and self._seen.away(name, gradient) > self._seen.limit():
+            raise RuledOutError
+
+    def _pairs(self) -> list[Finding]:
+        if not self._trains or self._large:
+            return []
+        hypotheses = [*training_hypotheses(), *loss_hypotheses(self._seen.dtype)]
+        for first, second, rules in combined(hypotheses):
+            if self._misfit(rules) <= self._seen.limit():
+                return [Finding(first.cause, first.detail), Finding(second.cause, second.detail)]
+        return []
+
+    def _coarse(self) -> list[Finding]:
+        """Arithmetic of fewer bits: errors are its own size, so they need only be several times smaller than seen."""
+        for hypothesis in islice(precision_hypotheses(), 2 if self._large else None):
+            if self._nearer(hypothesis.rules):
+                return [Finding(hypothesis.cause, hypothesis.detail)]
+        if not self._trains:
+            for hypothesis in precision_hypotheses():
+                if coarse_errors(self._seen, self.answer(hypothesis.rules)):
+                    return [Finding(hypothesis.cause, f"errors as large as those of {hypothesis.detail}")]
+        return []
+
+    def _nearer(self, rules: Rules) -> bool:
+        seen, shares = self._seen, []
+        if any(seen.expected[name].dtype.kind != "f" for name in seen.wrong):
+            return False
+        candidate = self.answer(rules)
+        for name in seen.wrong:
+            truth, found = (seen.spread(name, other[name]) for other in (seen.expected, candidate))
+            shares.append(found / truth if truth else np.inf)
+        return seen.distance > GAIN**2 and float(np.median(shares)) <= 1.0 / GAIN and max(shares) <= 1.0
