@@ -15,6 +15,7 @@ import pytest
 from conformance import certificate, comparator, deviations, failure, probe, report
 from conformance.backend import BackendError, find
 from conformance.deviations import Deviation
+from conformance.explainer import explained
 from conformance.report import Case, Outcome, Report
 from shared import checks, spec, vectors
 from shared.contract import Array, Backend, FullModel, Tensors
@@ -49,10 +50,13 @@ class Grader:
         device: str = "auto",
         headroom: dict[tuple[str, str], float] | None = None,
         untouched: dict[str, FullModel | Exception] | None = None,
+        *,
+        explain: bool = False,
     ) -> None:
         self.backend, self.dtype, self._device = backend, dtype, device
         self._headroom = {} if headroom is None else headroom
         self._untouched = {} if untouched is None else untouched
+        self._explain = explain
 
     @property
     def eps(self) -> float:
@@ -82,10 +86,15 @@ class Grader:
         """Asks the backend what the vector asks, and compares.
 
         Raises:
-            comparator.Mismatch: the answer is not the oracle's.
+            comparator.Mismatch: the answer is not the oracle's; if the grader explains, with the likely cause.
         """
         actual = operations.OPERATIONS[vector.operation](self.load, _read_only(vector.inputs), vector.arguments)
-        found = comparator.compare(actual, vector.expected, vector.tolerance(self.dtype), self.dtype)
+        try:
+            found = comparator.compare(actual, vector.expected, vector.tolerance(self.dtype), self.dtype)
+        except comparator.Mismatch as mismatch:
+            if self._explain:
+                raise explained(vector, actual, self.dtype, mismatch) from None
+            raise
         for name, ratio in found.items():
             key = (f"{vector.id}: {name}", self.dtype)
             self._headroom[key] = max(ratio, self._headroom.get(key, 0.0))
@@ -238,7 +247,7 @@ def grader(request: pytest.FixtureRequest) -> Grader:
     """The backend under test, in each precision in turn."""
     stash, headroom = request.config.stash, request.node.stash.setdefault(_HEADROOM, {})
     device = request.config.getoption("--vae-device")
-    found = Grader(stash[_BACKEND], request.param, device, headroom, stash[_UNTOUCHED])
+    found = Grader(stash[_BACKEND], request.param, device, headroom, stash[_UNTOUCHED], explain=True)
     for marker in request.node.iter_markers("ability"):
         found.require(marker.args[0])
     return found

@@ -92,7 +92,7 @@ def page() -> str:
     ]
     text += [_row(number, pitfall) for number, pitfall in PITFALLS.items()]
     text += ["", "## Mutants", "", "| mutant | bug | reported | rejected by |", "|---|---|---|---|"]
-    text += [f"| `{m.name}` | {m.bug} | {_source(m)} | {_code(m.rejected_by)} |" for m in MUTANTS]
+    text += [f"| `{m.name}` | {_cell(m.bug)} | {_source(m)} | {_code(m.rejected_by)} |" for m in MUTANTS]
     return "\n".join([*text, ""])
 
 
@@ -107,6 +107,10 @@ def _row(number: str, pitfall: Pitfall) -> str:
 
 def _code(names: Iterable[str]) -> str:
     return ", ".join(f"`{name}`" for name in names)
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|")
 
 
 def _source(mutant: Mutant) -> str:

@@ -18,7 +18,6 @@ from conformance.explainer.model_hypotheses import Hypothesis, model_hypotheses
 from conformance.explainer.rules import Adam, Rules
 from conformance.explainer.suspect import Suspect
 from conformance.explainer.training_hypotheses import training_hypotheses
-from conformance.meta.mutants import MUTANTS, Mutant
 from shared import oracle, rounding, spec, vectors
 from shared.contract import Array, FullModel, Tensors
 from shared.oracle import Real
@@ -34,32 +33,6 @@ ASKING: Final = {
 }
 SMALL: Final = {name: vector for name, vector in ASKING.items() if "weights_seed" not in vector.arguments}
 
-# The cause of each mutant that has a hypothesis; a mutant that is not named here has none yet.
-CAUSE: Final = {
-    "exp(logvar) taken as the standard deviation": "std-is-exp-logvar",
-    "logvar halved twice": "std-is-root-of-std",
-    "one row of noise for the whole batch": "noise-shared-by-rows",
-    "square weights taken as (in, out)": "transposed",
-    "log clamped at -100": "probabilities-clamped-at-100",
-    "probabilities clipped at 1e-7": "probabilities-clipped",
-    "gradient 1 - x at logit 0": "kink-at-logit-zero",
-    "relu'(0) = 1": "relu-slope",
-    "logits and targets swapped": "arguments-swapped",
-    "KL averaged over latents": "kl-latent-mean",
-    "KL with the wrong sign": "kl-sign",
-    "logvar clamped to [-30, 20]": "logvar-clamped",
-    "KL without a gradient": "kl-inert",
-    "gradients averaged over the batch": "batch-mean",
-    "matrix products in TF32": "coarse-products",
-    "Adam's epsilon before the bias correction": "epsilon-hat",
-    "Adam's epsilon inside the square root": "epsilon-in-root",
-    "gradients below 2e-9 taken for zero": "gradient-underflow",
-    "bias correction counts a step too many": "bias-correction-late",
-    "beta2 = 0.99": "adam-beta2",
-    "short last batch padded": "short-batch-padded",
-    "one step's noise for all steps": "noise-shared-by-steps",
-    "objective after the update": "objective-after-update",
-}
 NAMED: Final = 0.9  # share of the wrong answers whose cause must be named first
 ROUNDOFF: Final = {"float32": 2.0**-24, "float64": 2.0**-53}
 
@@ -101,33 +74,6 @@ def is_wrong(vector: Vector, actual: Answer, dtype: str) -> bool:
         except comparator.Mismatch:
             return True
     return False
-
-
-def mutant_answer(mutant: Mutant, vector: Vector, dtype: str) -> Answer:
-    with pytest.MonkeyPatch.context() as patch:
-        mutant.patch(patch)
-        return answer(vector, lambda params: oracle.load(params, dtype=dtype))
-
-
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_causes_of_mutants_are_named(dtype: str) -> None:
-    """Over all mutants with a hypothesis, on the vectors that claim to reject them."""
-    right, asked, missed = 0, 0, []
-    for mutant in MUTANTS:
-        for name in mutant.claimed:
-            if mutant.bug in CAUSE and name in ASKING:
-                found = causes(ASKING[name], mutant_answer(mutant, ASKING[name], dtype), dtype)
-                asked += 1
-                right += found[:1] == [CAUSE[mutant.bug]]
-                missed += [] if found[:1] == [CAUSE[mutant.bug]] else [(mutant.bug, name, found)]
-    assert asked >= 20
-    assert right >= NAMED * asked, missed
-
-
-def test_mutants_and_causes_have_not_drifted_apart() -> None:
-    assert set(CAUSE.values()) <= set(explainer.CAUSES)
-    known = {mutant.bug for mutant in MUTANTS}
-    assert len(known & set(CAUSE)) >= 20, "mutants were renamed: name their causes anew"
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
