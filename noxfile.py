@@ -16,6 +16,7 @@ CONSTRAINTS = f"--constraint={ROOT / 'constraints.txt'}"
 PROJECT = nox.project.load_toml(ROOT / "pyproject.toml")
 BACKENDS = [nox.param(name, id=name) for name in ("oracle", "torch", "tensorflow", "jax")]
 QUIET_TENSORFLOW = {"TF_CPP_MIN_LOG_LEVEL": "3"}
+ONE_THREAD = {"OMP_NUM_THREADS": "1"}  # small products are slower with two, and much slower on a busy machine
 GRADED: list[str] = []  # backends that this run has graded: older certificates are not shown beside theirs
 
 
@@ -51,9 +52,8 @@ def types(session: nox.Session) -> None:
 def tests(session: nox.Session) -> None:
     """The project's own tests, and the proof that the suite rejects what it must: no framework installed."""
     install(session, "app", "conformance", groups=("test",))
-    # One thread: the small products of the rounding model are slower with two, and much slower on a busy machine.
-    session.run("python", "-m", "shared.vectors", "--check", env={"OMP_NUM_THREADS": "1"})
-    session.run("pytest", *session.posargs)
+    session.run("python", "-m", "shared.vectors", "--check", env=ONE_THREAD)
+    session.run("pytest", *session.posargs, env=ONE_THREAD)
 
 
 @nox.session
@@ -94,11 +94,10 @@ def matrix(session: nox.Session) -> None:
 def mutants(session: nox.Session) -> None:
     """Every wrong implementation before the tests that reject it, and the true ones on fresh seeds: no alarm."""
     install(session, "torch", "conformance")
-    one_thread = {"OMP_NUM_THREADS": "1"}  # small products are slower with two
-    session.run("python", "-m", "conformance.meta", *session.posargs, env=one_thread)
-    session.run("pytest", "tests/frameworks", env=one_thread)
+    session.run("python", "-m", "conformance.meta", *session.posargs, env=ONE_THREAD)
+    session.run("pytest", "tests/frameworks", env=ONE_THREAD)
     for module in ("shared.oracle", "implementations.torch_vae"):
-        session.run("python", "-m", "conformance.meta", "seeds", module, "--seeds", "200", env=one_thread)
+        session.run("python", "-m", "conformance.meta", "seeds", module, "--seeds", "200", env=ONE_THREAD)
 
 
 @nox.session

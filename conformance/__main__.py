@@ -81,6 +81,8 @@ def _graded(options: list[str]) -> int:
         "conformance.plugin",
         "-p",
         "no:cacheprovider",
+        "--tb=short",
+        "-rN",  # the suite's own summary lists what fails
     ]
     return int(pytest.main([*isolated, *options, str(here / "chapters")]))
 

@@ -1,11 +1,13 @@
 """The written forms of a certificate: JSON for machines, Markdown and a terminal table for people."""
 
 import json
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
 from conformance import report
+from conformance.explainer import MARK, NOTHING
 from shared import checks, files
 
 Certificate = Mapping[str, Any]  # report.schema.json
@@ -80,6 +82,10 @@ def summary(certificate: Certificate) -> Iterator[str]:
         yield f"fails: {_case(entry)} ({', '.join(entry['clauses'])})"
     if len(failures) > _LISTED:
         yield f"fails: {len(failures) - _LISTED} more"
+    named = Counter(entry["message"].partition(MARK)[2].partition(" [")[0] for entry in failures)
+    for cause, cases in named.most_common():
+        if cause and not cause.startswith(NOTHING):
+            yield f"likely cause of {cases} of them: {cause}"
     yield from _remarks(certificate)
 
 

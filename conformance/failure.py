@@ -2,6 +2,7 @@
 
 import textwrap
 
+from conformance.explainer import MARK, NOTHING
 from shared import spec
 from shared.vectors import Vector
 from shared.vectors.flags import FLAGS
@@ -10,10 +11,15 @@ _WIDTH = 100
 
 
 def text(vector: Vector, dtype: str, difference: str) -> str:
-    """A few lines instead of a traceback through the suite, which says nothing about the port."""
-    lines = [f"{vector.id} in {dtype}: {vector.description}", "", difference, ""]
-    lines += [_wrapped(f"clause {clause}: {spec.CLAUSES[clause]}") for clause in vector.clauses]
-    for flag in vector.flags:
+    """A few lines instead of a traceback through the suite, which says nothing about the port.
+
+    Where the explainer names a cause, the other bugs that the vector was made for are left out.
+    """
+    seen, _, cause = difference.partition(MARK)
+    lines = [f"{vector.id} in {dtype}: {vector.description}", "", seen]
+    lines += [_wrapped(f"{MARK.lstrip()}{cause}")] if cause else []
+    lines += ["", *(_wrapped(f"clause {clause}: {spec.CLAUSES[clause]}") for clause in vector.clauses)]
+    for flag in () if cause and not cause.startswith(NOTHING) else vector.flags:
         lines.append(_wrapped(f"caught here, {flag}: {FLAGS[flag].bug} {FLAGS[flag].effect}"))
         lines.append(f"  {FLAGS[flag].source}")
     return "\n".join(lines)

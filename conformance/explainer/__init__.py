@@ -23,8 +23,9 @@ from conformance.explainer.search import Search
 from shared.contract import Array
 from shared.vectors import Vector, operations
 
-__all__ = ["CAUSES", "NOTHING", "Cause", "Finding", "diagnose", "explain", "explained", "table"]
+__all__ = ["CAUSES", "MARK", "NOTHING", "Cause", "Finding", "diagnose", "explain", "explained", "table"]
 
+MARK: Final = "\ncause: "  # between the comparator's complaint and its explanation
 NOTHING: Final = "no known cause fits"  # said of a wrong answer that no hypothesis accounts for
 
 
@@ -60,7 +61,7 @@ def explained(
 ) -> comparator.Mismatch:
     """The comparator's complaint about an answer, with its cause on a line of its own."""
     text = explain(vector, actual, dtype)
-    return mismatch if text is None else comparator.Mismatch(f"{mismatch}\ncause: {text}")
+    return mismatch if text is None else comparator.Mismatch(f"{mismatch}{MARK}{text}")
 
 
 def diagnose(vector: Vector, actual: Mapping[str, Array], dtype: str) -> list[Finding]:

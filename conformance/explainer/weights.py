@@ -53,7 +53,7 @@ def named(a: float, b: float, sizes: Sizes, batch: int) -> tuple[str, str]:
             return "kl-inert", ""
         if b == -1.0:
             return "kl-sign", ""
-        causes = {2.0: "kl-half", 0.5: "kl-half", 1 / latents: "kl-latent-mean", 1 / pixels: "kl-pixel-mean"}
+        causes = {2.0: "kl-half", 0.5: "kl-half", 1 / pixels: "kl-pixel-mean", 1 / latents: "kl-latent-mean"}
         return causes.get(b, "batch-mean" if b == 1 / batch else "kl-weight"), detail
     detail = f"the reconstruction's weight is {_text(a)}, that of the KL term {_text(b)}"
     detail += f"; effective beta {b / a:.4g}" if a else ""
