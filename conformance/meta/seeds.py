@@ -108,7 +108,8 @@ def main(arguments: list[str]) -> int:
         print(f"{dtype} {kind:<16} largest error {ratio:5.3f} of its tolerance")
     print("\n".join(alarms), end="\n" if alarms else "")
     print(
-        f"{options.module}: {options.seeds} seeds, {len(alarms)} alarms, {seconds:.1f} s, "
+        f"{options.module}: {options.seeds} seeds, {len(alarms)} alarms, largest error "
+        f"{max(headroom.values(), default=0.0):.3f} of its tolerance, {seconds:.1f} s, "
         f"{seconds / options.seeds:.2f} s a seed"
     )
     return 1 if alarms else 0
@@ -142,7 +143,7 @@ def run(backend: Any, seeds: range, device: str = "auto") -> tuple[list[str], di
 
 
 def _asked_of_loaded(model: FullModel, case: Fresh) -> dict[str, Array]:
-    """What `load` must have done: the state, with a tolerance of zero, and losses that every parameter takes part in."""
+    """What `load` must have done: the state, with a tolerance of zero, and losses, where all parameters take part."""
     found = {f"loaded.{name}": value for name, value in model.state().items()}
     return found | model.losses(case.x, case.noise)._asdict()
 

@@ -12,13 +12,14 @@ import sys
 from pathlib import Path
 from typing import Final
 
+import numpy as np
 import pytest
 
 from conformance.meta import __main__ as command
 from conformance.meta import kill, pitfalls, seeds
 from conformance.meta.mutants import MUTANTS
 from conformance.meta.mutants.base import Mutant, fresh_subject, on
-from shared import oracle, spec
+from shared import checks, oracle, spec
 from shared.vectors.flags import FLAGS
 
 SEEN_BY_VECTORS: Final = [mutant for mutant in MUTANTS if mutant.vectors]
@@ -153,6 +154,19 @@ def test_fresh_seeds_raise_no_alarm_on_the_oracle_and_one_on_a_mutant() -> None:
     wrong = fresh_subject()
     wrong.spec = type("Spec", (), {**vars(spec), "LEARNING_RATE": 1.001e-3})
     assert seeds.run(wrong, range(1))[0]
+
+
+def test_fresh_seeds_grade_load_and_load_state(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first seed trains the models that were loaded, the second those that took up its state."""
+    forgetful = fresh_subject()
+    next(mutant for mutant in MUTANTS if mutant.name == "step-not-restored").patch(forgetful, monkeypatch)
+    alarms, _ = seeds.run(forgetful, range(2))
+    assert len(alarms) == len(seeds.SIZES) * len(checks.DTYPES)
+    assert all(re.match(r"ALARM: seed 1, .*: (objective|state)", alarm) for alarm in alarms)
+    rounding = fresh_subject()
+    true = rounding.load
+    rounding.load = lambda params, **kind: true({k: v.astype(np.float16).astype(v.dtype) for k, v in params.items()})
+    assert all(": loaded." in alarm for alarm in seeds.run(rounding, range(1))[0])
 
 
 PORT = """
