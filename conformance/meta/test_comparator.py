@@ -106,6 +106,15 @@ def test_finite_number_near_one_that_overflows_is_out() -> None:
         comparator.compare({"kl": np.array([3.4e38], np.float32)}, expected, tolerance, "float32")
 
 
+def test_subnormal_numbers_may_be_flushed_and_no_others() -> None:
+    expected, tolerance = {"kl": np.array([1e-40])}, {"kl": np.array([0.0])}
+    comparator.compare({"kl": np.array([0.0], np.float32)}, expected, tolerance, "float32")
+    with pytest.raises(Mismatch, match="off by"):
+        comparator.compare({"kl": np.array([2e-38], np.float32)}, expected, tolerance, "float32")
+    with pytest.raises(Mismatch, match="off by"):
+        comparator.compare({"kl": np.array([0.0])}, expected, tolerance, "float64")
+
+
 def test_integers_are_compared_exactly() -> None:
     expected = {"adam.step": np.array(20)}
     comparator.compare({"adam.step": np.array(20)}, expected, {}, "float32")
