@@ -17,8 +17,8 @@ PAGE: Final = Path(conformance.__file__).parent / "PITFALLS.md"
 _INTRODUCTION: Final = (
     "Written by `python -m conformance.meta pitfalls`; a test keeps it up to date. Clauses are those of "
     "`shared/spec.py`. Vectors are `chapter/slug`, tests of the chapters `chapter::name`. Each mutant is the oracle "
-    "with one bug; the tests beside it reject it, and `nox -s mutants` proves so. A report is of that bug, of one of its "
-    "kind (its size may be the project's own choice) or of the variant that is taken for the true thing."
+    "with one bug; the tests beside it reject it, and `nox -s mutants` proves so. A report is of that bug, of one of "
+    "its kind (its size may be the project's own choice) or of the variant that is taken for the true thing."
 )
 
 
