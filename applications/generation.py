@@ -8,9 +8,10 @@ import click
 import numpy as np
 import numpy.typing as npt
 
-from applications import pictures, runs
-from applications.startup import load_backend, load_model
-from shared import files, parameters, stream
+from applications import outputs, pictures
+from applications.weights import load as load_weights
+from applications.weights import read as read_weights
+from shared import files, stream
 from shared.contract import Array, Model
 from shared.oracle import sigmoid
 from shared.stream import Purpose
@@ -54,49 +55,18 @@ def generate(
         OSError: `out` cannot be written.
         TypeError, ValueError: a bad argument or file; the message names it.
     """
-    if (ending := out.suffix.lower()) not in (".png", ".npy"):
-        raise ValueError(f"out: got {out}; expected a name that ends in .png or .npy")
-    if not out.parent.is_dir():
-        raise ValueError(f"out: got {out}; expected a folder that exists, and there is no {out.parent}")
-    if out.exists() and not force:
-        raise ValueError(f"out: got {out}, which exists; --force replaces it")
+    ending = outputs.check(out, endings=(".png", ".npy"), force=force)
     if ending == ".png" and n > _MOST_IN_A_PICTURE:
         raise ValueError(f"n: got {n}; expected at most {_MOST_IN_A_PICTURE} in a .png (an .npy takes any number)")
-    file = weights / runs.WEIGHTS if weights.is_dir() else weights
-    if not file.is_file():
-        raise FileNotFoundError(f"weights: got {weights}; expected a run's folder or a .safetensors file")
-    params = parameters.read_params(file)
-    sizes = parameters.sizes_of(params)
-    shape = _image_shape(file, sizes.input_dim, image_shape) if ending == ".png" else None
-    module = load_backend(backend)
-    model = load_model(module, params, device=device)
-    decoded = probabilities(model, latents(seed, n, sizes.latent_dim))
+    stored = read_weights(weights)
+    shape = stored.image_shape(image_shape) if ending == ".png" else None
+    loaded = load_weights(stored, backend, device=device)
+    decoded = probabilities(loaded.model, latents(seed, n, stored.sizes.latent_dim))
     if shape is not None:
         pictures.save_png(out, pictures.grid(pictures.as_images(decoded, shape)))
     else:
         with files.replacing(out) as temporary, temporary.open("wb") as opened:
             np.save(opened, decoded)
-    about = module.describe()
     click.echo(
-        f"{out}: {n} images of {sizes.input_dim} pixels, seed {seed}, "
-        f"{file} decoded by {about['framework']} {about['version']}"
+        f"{out}: {n} images of {stored.sizes.input_dim} pixels, seed {seed}, {stored.file} decoded by {loaded.by}"
     )
-
-
-def _image_shape(weights: Path, pixels: int, given: Sequence[int] | None) -> Sequence[int]:
-    if given is not None:
-        if given[0] * given[1] != pixels:
-            raise ValueError(f"image-shape: got {given[0]} x {given[1]}; expected {pixels} pixels, as the model has")
-        return given
-    if (weights.parent / runs.CONFIG).is_file():
-        config = runs.read_config(weights.parent)
-        known: Sequence[int] | None = config.get("dataset", {}).get("image_shape")
-        if known and known[0] * known[1] == pixels:
-            return known
-    side = round(pixels**0.5)
-    if side * side != pixels:
-        raise ValueError(
-            f"image-shape: {weights} has {pixels} pixels, which is no square, and {runs.CONFIG} tells no shape; "
-            "give --image-shape H W"
-        )
-    return side, side

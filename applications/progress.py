@@ -2,17 +2,44 @@
 
 import sys
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from types import TracebackType
 from typing import Self
 
 import click
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Column
 
 from shared.recipe import Epoch
 
 _NARROW = 76  # columns that a line with every figure needs
+
+
+@contextmanager
+def counting(what: str, total: int) -> Iterator[Callable[[int], None]]:
+    """A bar on stderr, if that is a terminal, while something is counted; yields a function that takes what is done.
+
+    Args:
+        what: a few words, shown beside the bar.
+        total: the count at the end.
+    """
+    console = Console(stderr=True, highlight=False)
+    bar = Progress(
+        TextColumn("{task.description}", table_column=Column(no_wrap=True)),
+        BarColumn(bar_width=None),
+        MofNCompleteColumn(table_column=Column(no_wrap=True)),
+        TimeRemainingColumn(compact=True, table_column=Column(no_wrap=True)),
+        console=console,
+        transient=True,
+        expand=True,
+        redirect_stdout=False,
+        disable=not console.is_terminal or console.is_dumb_terminal,
+    )
+    with bar:
+        task = bar.add_task(what, total=total)
+        yield lambda done: bar.update(task, advance=done)
 
 
 class Report:

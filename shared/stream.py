@@ -34,7 +34,8 @@ class Purpose(IntEnum):
     EVALUATION = 4  # index: draw number; row i belongs to the i-th image of the data set
     LATENT = 5  # index: 0; prior samples for pictures that must agree across backends
     VECTORS = 6  # index: chosen by the generator of the golden vectors
-    BINARISATION = 7  # index: epoch; dynamic binarisation of grey pixels
+    BINARISATION = 7  # index: epoch; dynamic binarisation of grey pixels, uniform i D + d for pixel d of image i
+    BINARISED_DRAW = 8  # index: draw number; the same for images held out, once
 
 
 def words(seed: int, purpose: Purpose, index: int, count: int, *, start: int = 0) -> npt.NDArray[np.uint64]:
@@ -42,18 +43,21 @@ def words(seed: int, purpose: Purpose, index: int, count: int, *, start: int = 0
     return np.concatenate(list(_word_chunks(seed, purpose, index, count, start)))
 
 
-def uniform(seed: int, purpose: Purpose, index: int, count: int) -> npt.NDArray[np.float64]:
-    """The first `count` uniforms in [0, 1) of the stream, shape (count,)."""
-    return _unit(words(seed, purpose, index, count))
+def uniform(seed: int, purpose: Purpose, index: int, count: int, *, start: int = 0) -> npt.NDArray[np.float64]:
+    """Uniforms `start` .. `start + count - 1` in [0, 1) of the stream, shape (count,)."""
+    return _unit(words(seed, purpose, index, count, start=start))
 
 
-def normal(seed: int, purpose: Purpose, index: int, shape: tuple[int, ...]) -> npt.NDArray[np.float32]:
-    """The first standard normals of the stream in C order, float32 of the given shape."""
+def normal(
+    seed: int, purpose: Purpose, index: int, shape: tuple[int, ...], *, start: int = 0
+) -> npt.NDArray[np.float32]:
+    """Standard normals from number `start` of the stream on, in C order, float32 of the given shape."""
     count = int(np.prod(shape))
-    even = count + count % 2  # normals come in pairs; an odd draw leaves the last one unused
+    skip = start % 2  # normals come in pairs; the first or the last of a draw may be left unused
+    even = skip + count + (skip + count) % 2
     drawn = np.empty(even, dtype=np.float32)
     position = 0
-    for chunk in _word_chunks(seed, purpose, index, even, 0):
+    for chunk in _word_chunks(seed, purpose, index, even, start - skip):
         unit = _unit(chunk)
         radius = np.sqrt(-2.0 * np.log(1.0 - unit[0::2]))
         # cos a = (1 - t^2) / (1 + t^2) and sin a = 2t / (1 + t^2) with t = tan(a / 2): one transcendental function
@@ -65,7 +69,7 @@ def normal(seed: int, purpose: Purpose, index: int, shape: tuple[int, ...]) -> n
         pairs[0::2] = 2.0 * scale - radius
         pairs[1::2] = 2.0 * scale * tangent
         position += len(chunk)
-    return drawn[:count].reshape(shape)
+    return drawn[skip : skip + count].reshape(shape)
 
 
 def permutation(seed: int, purpose: Purpose, index: int, count: int) -> npt.NDArray[np.int64]:

@@ -54,6 +54,15 @@ def test_long_draw_is_its_parts() -> None:
     np.testing.assert_array_equal(whole, np.concatenate(parts), strict=True)
 
 
+@pytest.mark.parametrize("start", [0, 1, 2, 8191, 8192, 12_345])
+def test_draws_from_any_place_are_parts_of_the_whole(start: int) -> None:
+    uniforms, normals = stream.uniform(7, Purpose.EVALUATION, 2, 20_000), stream.normal(7, Purpose.NOISE, 2, (20_000,))
+    part = stream.uniform(7, Purpose.EVALUATION, 2, 999, start=start)
+    np.testing.assert_array_equal(part, uniforms[start : start + 999], strict=True)
+    rows = stream.normal(7, Purpose.NOISE, 2, (333, 3), start=start)
+    np.testing.assert_array_equal(rows, normals[start : start + 999].reshape(333, 3), strict=True)
+
+
 def test_uniform_is_the_top_53_bits() -> None:
     raw = stream.words(3, Purpose.WEIGHTS, 1, 1000)
     drawn = stream.uniform(3, Purpose.WEIGHTS, 1, 1000)

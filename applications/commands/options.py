@@ -1,0 +1,36 @@
+"""Options that several commands share, so that they mean the same and read the same everywhere."""
+
+from pathlib import Path
+from typing import Final
+
+import click
+
+from implementations import BACKENDS, installed
+
+_FIRST_INSTALLED: Final = f"the first installed of {', '.join(BACKENDS)}"
+
+WHOLE: Final = click.IntRange(min=1)
+SEED: Final = click.IntRange(min=0)
+PATH: Final = click.Path(path_type=Path)
+
+backend = click.option(
+    "--backend",
+    type=click.Choice(list(BACKENDS)),
+    show_default=_FIRST_INSTALLED,
+    help="A framework, or NumPy (oracle).",
+)
+device = click.option(
+    "--device",
+    type=click.Choice(["auto", "cpu", "cuda"]),
+    default="auto",
+    show_default=True,
+    help="auto: a GPU if there is one.",
+)
+data_dir = click.option("--data-dir", type=PATH, help="Folder that holds the data set's files.")
+weights = click.option("--weights", type=PATH, required=True, help="A run's folder or a .safetensors file.")
+force = click.option("--force", is_flag=True, help="Replace --out if it exists.")
+
+
+def default_backend() -> str:
+    """The first backend whose framework is installed."""
+    return installed()[0]

@@ -1,0 +1,62 @@
+"""Grey pixels made black and white: by their grey value, reproducibly, and without touching what is black or white."""
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+from shared import binarisation, stream
+from shared.contract import Array
+from shared.stream import Purpose
+
+DRAWS: dict[str, tuple[Purpose, Callable[..., Array]]] = {
+    "dynamic": (Purpose.BINARISATION, binarisation.dynamic),
+    "drawn": (Purpose.BINARISED_DRAW, binarisation.drawn),
+}
+
+
+@pytest.fixture
+def grey() -> Array:
+    """2,500 images of 7 pixels, which no chunk divides; every 5th pixel black, every 7th white."""
+    x = stream.uniform(0, Purpose.VECTORS, 0, 2500 * 7).astype(np.float32)
+    x[::5], x[::7] = 0.0, 1.0
+    return x.reshape(2500, 7)
+
+
+@pytest.mark.parametrize("name", DRAWS)
+def test_a_pixel_is_one_where_its_uniform_is_below_its_grey(name: str, grey: Array) -> None:
+    purpose, draw = DRAWS[name]
+    expected = stream.uniform(3, purpose, 9, grey.size).reshape(grey.shape) < grey
+    drawn = draw(grey, 3, 9)
+    np.testing.assert_array_equal(drawn, expected.astype(np.float32), strict=True)
+    assert not drawn[grey == 0].any()
+    assert drawn[grey == 1].all()
+
+
+@pytest.mark.parametrize("name", DRAWS)
+def test_on_average_it_is_the_grey_image(name: str, grey: Array) -> None:
+    """Over 200 draws; the total within 5.2 standard errors (2e-7)."""
+    draw = DRAWS[name][1]
+    x = grey[:100]
+    total = sum(float(draw(x, 0, i).sum()) for i in range(200))
+    deviation = math.sqrt(200 * float((x * (1 - x)).sum()))
+    assert abs(total - 200 * float(x.sum())) < 5.2 * deviation
+
+
+def test_draws_differ_by_seed_and_number_and_use(grey: Array) -> None:
+    draws = [draw(grey, seed, i) for _, draw in DRAWS.values() for seed in (0, 1) for i in (0, 1)]
+    for i, one in enumerate(draws):
+        for other in draws[:i]:
+            assert 0.1 < np.mean(one != other) < 0.4  # 2 x (1 - x) on average, a third, where a pixel is grey
+
+
+def test_rounding_goes_up_from_one_half() -> None:
+    x = np.array([[0.0, 0.25, np.nextafter(np.float32(0.5), np.float32(0)), 0.5, 1.0]], dtype=np.float32)
+    assert binarisation.rounded(x).tolist() == [[0, 0, 0, 1, 1]]
+
+
+def test_binary_is_told_from_grey(grey: Array) -> None:
+    assert binarisation.is_binary(binarisation.rounded(grey))
+    assert not binarisation.is_binary(grey)
+    assert not binarisation.is_binary(np.array([[0.0, 1.0, np.nan]]))
