@@ -10,6 +10,7 @@ import pytest
 
 from conformance.meta import lint
 from shared import vectors
+from shared.vectors import __main__ as generator
 from shared.vectors import cases
 
 
@@ -27,6 +28,12 @@ def test_vectors_are_faultless() -> None:
 
 def test_every_case_has_its_vector() -> None:
     assert [case.id for case in cases.all_cases()] == list(vectors.load())
+
+
+def test_generator_signs_what_it_writes(copy: Path) -> None:
+    (copy / "manifest.sha256").unlink()
+    generator.write(copy, {"stream/words"})
+    assert lint.faults(copy) == []
 
 
 def test_missing_checksum_and_stray_file_are_noticed(copy: Path) -> None:
