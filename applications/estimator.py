@@ -1,9 +1,8 @@
 """The VAE as scikit-learn estimators, over any backend: for pipelines, searches and cross-validation.
 
 Two classes. `VAETransformer` learns a representation and scores rows. `VAEOutlierDetector` is one too, and adds a
-threshold: it needs one more parameter and, in `fit`, one more pass over the data, which whoever wants the representation
-alone should not pay for; and scikit-learn knows an estimator as one kind, so that a transformer which is always an
-outlier detector as well would be treated as that.
+threshold: that takes one more parameter and, in `fit`, passes over the data for which whoever wants the representation
+alone should not pay. And scikit-learn asks what kind an estimator is: a transformer should not say outlier detector.
 """
 
 from collections.abc import Callable
@@ -33,7 +32,7 @@ SCALINGS: Final = ("minmax", "none")
 _ROWS: Final = 1000  # rows a call: large enough to be fast, small enough to fit anywhere
 
 
-class VAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # type: ignore[misc]
+class VAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
     """The classic VAE (Kingma & Welling 2014), trained by the project's recipe: rows to posterior means and back.
 
     The model takes each feature for a probability, or a bit, in [0, 1], and reconstructs it with cross-entropy. Scores
@@ -47,8 +46,8 @@ class VAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
         batch_size: rows a step; a short last batch is kept.
         score_draws: draws of the latents that a score is averaged over.
         scaling: "minmax" brings each feature to [0, 1] by the least and the greatest value that `fit` saw, and clips
-            what lies outside them later; "none" takes features as they are and refuses what lies outside [0, 1]:
-            for images, whose pixels share one scale.
+            what lies outside them later (a feature that was constant is moved to 0 only); "none" takes features as
+            they are and refuses what lies outside [0, 1]: for images, whose pixels share one scale.
         random_state: an int below 2^64 seeds the portable stream, like `vae train --seed`: the same in every backend.
             None or a RandomState draws such a seed at every `fit`.
         dtype: "float32" or "float64"; "auto" is the one that the data have in `fit`, float64 if neither.
@@ -66,19 +65,22 @@ class VAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
 
     >>> import numpy as np
     >>> from applications.estimator import VAETransformer
-    >>> X = np.repeat(np.eye(4), 50, axis=0)  # four different rows, fifty times each
-    >>> vae = VAETransformer(backend="oracle", latent_dim=2, hidden_dim=16, epochs=200, random_state=0)
+    >>> X = np.tile(np.repeat(np.eye(3), 8, axis=1), (40, 1))  # three rows of 24 bits, forty times
+    >>> vae = VAETransformer(
+    ...     backend="oracle", latent_dim=2, hidden_dim=32, epochs=60, batch_size=20, random_state=0
+    ... )
     >>> z = vae.fit_transform(X)
     >>> z.shape
-    (200, 2)
-    >>> vae.inverse_transform(z[::50]).round().astype(int)
-    array([[1, 0, 0, 0],
-           [0, 1, 0, 0],
-           [0, 0, 1, 0],
-           [0, 0, 0, 1]])
-    >>> usual, strange = vae.score_samples([[1, 0, 0, 0], [1, 1, 1, 1]])
+    (120, 2)
+    >>> vae.inverse_transform(z[:3]).round()[:, ::8]
+    array([[1., 0., 0.],
+           [0., 1., 0.],
+           [0., 0., 1.]])
+    >>> usual, strange = vae.score_samples([X[0], 1 - X[0]])
     >>> bool(usual > strange)
     True
+    >>> vae.sample(5).shape
+    (5, 24)
     """
 
     def __init__(
@@ -145,8 +147,14 @@ class VAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
         return self._scores(self._checked(X))
 
     def score(self, X: Any, y: Any = None) -> float:
-        """The mean of `score_samples(X)`: what a search or a cross-validation goes by; y is ignored."""
-        return float(np.mean(self.score_samples(X)))
+        """The mean evidence lower bound of X in nats, by which searches and cross-validation go; y is ignored.
+
+        From one draw of its own for each row, as `vae train` reports its test loss. The mean of `score_samples(X)` is
+        further from the truth: its few draws, the same for all rows, are for comparing rows.
+        """
+        x = self._checked(X)
+        with lent(self._kind(), self.params_) as model:
+            return -recipe.evaluate(model, x, seed=self.seed_).objective
 
     def sample(self, n_samples: int = 1, random_state: int | np.random.RandomState | None = None) -> Array:
         """Decodes draws of the prior: (n_samples, d), probabilities, in the units of the data if they are scaled.
@@ -197,7 +205,12 @@ class VAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
     def _decoded(self, z: Array) -> Array:
         with lent(self._kind(), self.params_) as model:
             probabilities = _in_parts(lambda rows: sigmoid(model.decode(rows)), z)
-        return probabilities if self.scaler_ is None else self.scaler_.inverse_transform(probabilities)
+        if self.scaler_ is None:
+            return probabilities
+        # MinMaxScaler moves a constant feature and does not stretch it: without the clip it comes back as no constant.
+        low, high = (np.asarray(end, dtype=self.dtype_) for end in (self.scaler_.data_min_, self.scaler_.data_max_))
+        data: Array = np.clip(self.scaler_.inverse_transform(probabilities), low, high)
+        return data
 
     def _checked(self, X: Any) -> Array:
         """X as the model wants it, if it fits what `fit` saw."""
@@ -241,7 +254,7 @@ class VAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
         return tags
 
 
-class VAEOutlierDetector(OutlierMixin, VAETransformer):  # type: ignore[misc]
+class VAEOutlierDetector(OutlierMixin, VAETransformer):
     """A `VAETransformer` that tells outliers by their score: the lowest evidence lower bounds.
 
     Parameters:
@@ -255,10 +268,13 @@ class VAEOutlierDetector(OutlierMixin, VAETransformer):  # type: ignore[misc]
 
     >>> import numpy as np
     >>> from applications.estimator import VAEOutlierDetector
-    >>> X = np.vstack([np.repeat(np.eye(4), 50, axis=0), np.ones((2, 4))])
-    >>> settings = {"latent_dim": 2, "hidden_dim": 16, "epochs": 50, "random_state": 0}
-    >>> detector = VAEOutlierDetector(backend="oracle", contamination=0.01, **settings).fit(X)
-    >>> detector.predict([[0, 1, 0, 0], [1, 1, 1, 1]])
+    >>> X = np.vstack([np.tile(np.repeat(np.eye(3), 8, axis=1), (40, 1)), np.ones((2, 24))])
+    >>> detector = VAEOutlierDetector(
+    ...     contamination=0.02, backend="oracle", latent_dim=2, hidden_dim=32, epochs=60, batch_size=20, random_state=0
+    ... )
+    >>> (detector.fit_predict(X) == -1).nonzero()[0]
+    array([120, 121])
+    >>> detector.predict([X[0], 1 - X[0]])
     array([ 1, -1])
     """
 

@@ -1,8 +1,8 @@
 """Models lent to whoever has parameters: one per backend, sizes, dtype and device, used by one at a time.
 
-A search over settings fits hundreds of times. A model of its own for each would be traced and compiled anew by
-TensorFlow, which also keeps the graph of every model for as long as the process lives (tensorflow/tensorflow#61791). So a
-model takes up the parameters of its next user instead, which the contract promises to be exact.
+A search over settings fits hundreds of times. TensorFlow would trace and compile a model of its own for each anew,
+and keep the graph of each for as long as the process lives (tensorflow/tensorflow#61791). So a model takes up the
+parameters of its next user instead, which the contract promises to be exact.
 """
 
 import threading
@@ -18,7 +18,7 @@ from shared import parameters
 from shared.contract import Array, FullModel, Tensors
 from shared.spec import Sizes
 
-_KEPT: Final = 4  # models: as many as the folds of one setting need and more, and little memory
+_KEPT: Final = 4  # models: a search is through with one setting before the next, and a person compares a few
 
 
 class Kind(NamedTuple):
