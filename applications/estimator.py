@@ -132,7 +132,7 @@ class VAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
         Raises:
             ValueError: Z is not finite or not of that shape.
         """
-        check_is_fitted(self)
+        check_is_fitted(self, "params_")
         z = check_array(Z, dtype=self.dtype_, input_name="Z")
         if z.shape[1] != self._n_features_out:
             raise ValueError(f"Z: got {z.shape[1]} columns; expected {self._n_features_out}, as transform returns")
@@ -141,8 +141,8 @@ class VAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
     def score_samples(self, X: Any) -> npt.NDArray[np.float64]:
         """X (n, d) -> evidence lower bounds in nats, (n,): the higher, the more like the data that `fit` saw.
 
-        Averages over `score_draws` draws, which are the same for every row: a row's score does not depend on the others
-        beside it, nor on the backend, and a difference between two rows is not that of their luck.
+        Averages over `score_draws` draws from the portable stream, the same for every row: a score does not depend on
+        the rows beside it, and two rows do not differ by their draws.
         """
         return self._scores(self._checked(X))
 
@@ -165,29 +165,30 @@ class VAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
         Raises:
             TypeError, ValueError: a bad argument.
         """
-        check_is_fitted(self)
+        check_is_fitted(self, "params_")
         seed = self.seed_ if random_state is None else _seed(random_state)
         shape = (checks.count("n_samples", n_samples), self._n_features_out)
         return self._decoded(stream.normal(seed, Purpose.LATENT, 0, shape))
 
     def _fit(self, X: Array) -> Array:
-        """Trains; returns the data as the model sees them."""
+        """Trains; returns the data as the model sees them. A fit that is broken off leaves the former one as it was."""
         seed = _seed(self.random_state)
-        self.scaler_ = MinMaxScaler(clip=True).fit(X) if self.scaling == "minmax" else None
-        x = self._scaled(X)
+        scaler = MinMaxScaler(clip=True).fit(X) if self.scaling == "minmax" else None
+        x = _scaled(X, scaler)
+        if np.may_share_memory(x, X):
+            x = x.copy()
         x.setflags(write=False)  # so that backends keep it on the device
-        self.backend_ = self.backend if self.backend is not None else implementations.installed()[0]
-        self.dtype_ = str(X.dtype)
-        self._sizes = Sizes(X.shape[1], self.hidden_dim, self.latent_dim)
+        backend = self.backend if self.backend is not None else implementations.installed()[0]
+        kind = Kind(backend, Sizes(X.shape[1], self.hidden_dim, self.latent_dim), str(X.dtype), self.device)
         objectives = []
-        with lent(self._kind(), parameters.initial(seed, self._sizes), to_train=True) as model:
+        with lent(kind, parameters.initial(seed, kind.sizes), to_train=True) as model:
             for epoch in recipe.fit(model, x, seed=seed, epochs=self.epochs, batch_size=self.batch_size):
                 if not np.isfinite(epoch.objective):
                     raise FloatingPointError(f"epoch {epoch.number}: the objective is not finite")
                 objectives.append(epoch.objective)
-            self.params_ = model.params()
-        self.objectives_ = np.array(objectives)
-        self.seed_ = seed
+            params = model.params()
+        self.params_, self._sizes, self.backend_, self.dtype_ = params, kind.sizes, backend, kind.dtype
+        self.scaler_, self.seed_, self.objectives_ = scaler, seed, np.array(objectives)
         return x
 
     def _scores(self, x: Array) -> npt.NDArray[np.float64]:
@@ -214,19 +215,8 @@ class VAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
 
     def _checked(self, X: Any) -> Array:
         """X as the model wants it, if it fits what `fit` saw."""
-        check_is_fitted(self)
-        return self._scaled(validate_data(self, X, dtype=self.dtype_, reset=False))
-
-    def _scaled(self, X: Array) -> Array:
-        """A new array, in C order, in [0, 1]."""
-        if self.scaler_ is not None:
-            return np.ascontiguousarray(self.scaler_.transform(X))
-        low, high = X.min(), X.max()
-        if low < 0 or high > 1:
-            raise ValueError(
-                f"X: got values from {low:g} to {high:g}; expected [0, 1] with scaling='none' ('minmax' scales any)"
-            )
-        return np.array(X, order="C")
+        check_is_fitted(self, "params_")
+        return _scaled(validate_data(self, X, dtype=self.dtype_, reset=False), self.scaler_)
 
     def _kind(self) -> Kind:
         return Kind(self.backend_, self._sizes, self.dtype_, self.device)
@@ -259,12 +249,12 @@ class VAEOutlierDetector(OutlierMixin, VAETransformer):
 
     Parameters:
         contamination: the share of outliers among the rows that `fit` sees, above 0 and at most 0.5: it flags as many.
-        All others: see `VAETransformer`. With scaling="minmax", what lies outside the range of a feature is clipped to
-        it, and is no more of an outlier for how far outside it lies.
+        all others: as in `VAETransformer`. With scaling="minmax", a value outside the range that `fit` saw is clipped
+            to it, and makes a row no more of an outlier for lying far outside.
 
     Attributes:
         offset_: the threshold: `decision_function` is `score_samples` less this.
-        All others: see `VAETransformer`.
+        all others: as in `VAETransformer`.
 
     >>> import numpy as np
     >>> from applications.estimator import VAEOutlierDetector
@@ -309,14 +299,16 @@ class VAEOutlierDetector(OutlierMixin, VAETransformer):
 
     def decision_function(self, X: Any) -> npt.NDArray[np.float64]:
         """X (n, d) -> `score_samples(X)` less `offset_`, (n,): negative for outliers."""
-        scores = self.score_samples(X)
-        return scores - self.offset_
+        check_is_fitted(self, "offset_")
+        return self.score_samples(X) - self.offset_
 
     def predict(self, X: Any) -> npt.NDArray[np.int64]:
         """X (n, d) -> (n,): -1 for outliers, 1 for the others."""
         return np.where(self.decision_function(X) < 0, -1, 1)
 
     def _fit(self, X: Array) -> Array:
+        if hasattr(self, "offset_"):  # another model's, should this fit be broken off
+            del self.offset_
         x = super()._fit(X)
         self.offset_ = float(np.percentile(self._scores(x), 100 * self.contamination))
         return x
@@ -347,3 +339,19 @@ def _seed(random_state: Any) -> int:
 def _in_parts(function: Callable[[Array], Array], x: Array) -> Array:
     """`function` of the rows of x, some at a time."""
     return np.concatenate([function(x[start : start + _ROWS]) for start in range(0, len(x), _ROWS)])
+
+
+def _scaled(X: Array, scaler: Any) -> Array:
+    """X (n, d) in [0, 1] and in C order.
+
+    Raises:
+        ValueError: there is no scaler and X is not in [0, 1].
+    """
+    if scaler is not None:
+        return np.ascontiguousarray(scaler.transform(X))
+    low, high = X.min(), X.max()
+    if low < 0 or high > 1:
+        raise ValueError(
+            f"X: got values from {low:g} to {high:g}; expected [0, 1] with scaling='none' ('minmax' scales any)"
+        )
+    return np.ascontiguousarray(X)

@@ -14,6 +14,7 @@ import numpy.typing as npt
 import pytest
 from sklearn.base import clone, is_outlier_detector
 from sklearn.datasets import load_digits
+from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.pipeline import make_pipeline
@@ -23,7 +24,7 @@ import implementations
 from applications import estimator as module
 from applications import lending
 from applications.estimator import VAEOutlierDetector, VAETransformer
-from shared import oracle, parameters, recipe, stream
+from shared import checks, oracle, parameters, recipe, stream
 from shared.contract import Array
 from shared.spec import Sizes
 from shared.stream import Purpose
@@ -189,11 +190,18 @@ def test_objective_that_is_not_finite_is_an_error(monkeypatch: pytest.MonkeyPatc
         for number, objective in enumerate([1.0, np.nan, 1.0], start=1):
             yield recipe.Epoch(number, np.array([objective]), objective, 1.0, 1.0, None)
 
-    vae = small()
+    x = data()
+    fitted = small(VAEOutlierDetector).fit(x)
+    z = fitted.transform(x)
     monkeypatch.setattr(recipe, "fit", diverging)
-    with pytest.raises(FloatingPointError, match=r"^epoch 2: the objective is not finite$"):
-        vae.fit(data())
-    assert not hasattr(vae, "params_")
+    for detector in (fitted.set_params(random_state=1, hidden_dim=3, scaling="none"), small(VAEOutlierDetector)):
+        with pytest.raises(FloatingPointError, match=r"^epoch 2: the objective is not finite$"):
+            detector.fit(x)
+        with pytest.raises(NotFittedError):
+            detector.predict(x)
+    np.testing.assert_array_equal(fitted.transform(x), z)
+    with pytest.raises(NotFittedError):
+        detector.transform(x)
 
 
 @pytest.mark.parametrize("contamination", [0.02, 0.1, 0.5])
@@ -270,17 +278,18 @@ def test_default_backend_is_the_first_installed(monkeypatch: pytest.MonkeyPatch)
     assert small(backend=None).fit(data()).backend_ == "oracle"
 
 
-def test_training_data_are_let_go(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("scaling", module.SCALINGS)
+def test_training_data_are_let_go(scaling: str, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[weakref.ref[Array]] = []
     fit = recipe.fit
 
     def watching(model: Any, x: Array, **settings: Any) -> Any:
-        assert not x.flags.writeable
+        assert checks.is_frozen(x)
         seen.append(weakref.ref(x))
         return fit(model, x, **settings)
 
     monkeypatch.setattr(recipe, "fit", watching)
-    vae = small().fit(data())
+    vae = small(scaling=scaling).fit(data())
     assert [x() for x in seen] == [None]
     assert vae.params_.keys() == set(parameters.initial(0, SIZES))
 
