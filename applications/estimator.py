@@ -307,8 +307,7 @@ class VAEOutlierDetector(OutlierMixin, VAETransformer):
         return np.where(self.decision_function(X) < 0, -1, 1)
 
     def _fit(self, X: Array) -> Array:
-        if hasattr(self, "offset_"):  # another model's, should this fit be broken off
-            del self.offset_
+        self.__dict__.pop("offset_", None)  # another model's, should this fit be broken off
         x = super()._fit(X)
         self.offset_ = float(np.percentile(self._scores(x), 100 * self.contamination))
         return x
