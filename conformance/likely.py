@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
-from conformance.explainer import CAUSES, Explanation, Finding
+from conformance.explainer import CAUSES, Explanation, Finding, same_bug
 
 Key = tuple[str, str | None]  # a case and its precision
 
@@ -14,17 +14,24 @@ _HOW: Final = {"alone": "alone", "at once": "at once with another", "either": "t
 
 def listed(explained: Iterable[tuple[Mapping[str, Any], Explanation]]) -> list[dict[str, Any]]:
     """Causes as a certificate holds them, the one that accounts for most cases first; each case with its name."""
+    details: dict[Finding, list[str]] = {}
     cases: dict[Finding, list[dict[str, Any]]] = {}
     for case, explanation in explained:
         for finding in explanation.findings:
             others = [other.cause for other in explanation.findings if other != finding]
             how = "alone" if not others else "at once" if explanation.at_once else "either"
             entry = {"case": case["case"], "dtype": case["dtype"], "how": how, "others": others}
-            cases.setdefault(finding, []).append(entry)
+            details.setdefault(same_bug(finding), []).append(finding.detail)
+            cases.setdefault(same_bug(finding), []).append(entry)
     return [
-        {"cause": finding.cause, "detail": finding.detail, **CAUSES[finding.cause]._asdict(), "explains": explains}
-        for finding, explains in sorted(cases.items(), key=lambda item: -len(item[1]))
+        {"cause": bug.cause, "detail": _common(details[bug]), **CAUSES[bug.cause]._asdict(), "explains": explains}
+        for bug, explains in sorted(cases.items(), key=lambda item: -len(item[1]))
     ]
+
+
+def _common(details: list[str]) -> str:
+    """What every case has to say of a cause; nothing where they differ."""
+    return details[0] if len({*details}) == 1 else ""
 
 
 def lines(certificate: Mapping[str, Any]) -> Iterator[str]:
@@ -34,7 +41,8 @@ def lines(certificate: Mapping[str, Any]) -> Iterator[str]:
     if causes:
         vectors = [_key(entry) for key in ("failures", "deviations") for entry in certificate[key] if entry["vector"]]
         counted = f"{sum(key in numbers for key in vectors)} of {len(vectors)} wrong answers to vectors"
-        yield f"{len(causes)} known cause{'s' if len(causes) > 1 else ''} account for {counted}:"
+        subject = "1 known cause accounts" if len(causes) == 1 else f"{len(causes)} known causes account"
+        yield f"{subject} for {counted}:"
     for number, cause in enumerate(causes, start=1):
         yield f"  {number}. {headline(cause)}"
         yield f"     {places(cause)}; {_counts(cause)}"

@@ -21,7 +21,7 @@ from conformance.explainer.direct import Finding, shapes
 from conformance.explainer.fit import Seen
 from conformance.explainer.precision import errs_as_float32, holds_float32
 from conformance.explainer.search import Search
-from conformance.explainer.together import Diagnosis, Explanation, together
+from conformance.explainer.together import Diagnosis, Explanation, same_bug, together
 from shared.contract import Array
 from shared.vectors import Vector, operations
 
@@ -38,6 +38,7 @@ __all__ = [
     "explain",
     "explained",
     "said",
+    "same_bug",
     "table",
     "text",
     "together",

@@ -15,7 +15,7 @@ from conformance.explainer.precision import coarse_errors, precision_hypotheses
 from conformance.explainer.rules import Rules, merged
 from conformance.explainer.suspect import Memory, RuledOutError, Suspect
 from conformance.explainer.training_hypotheses import combined, gradient_hypotheses, training_hypotheses
-from conformance.explainer.weights import weight_hypotheses
+from conformance.explainer.weights import named_weights, weight_hypotheses
 from shared import parameters
 from shared.contract import Array, Tensors
 from shared.oracle import Real
@@ -25,8 +25,8 @@ from shared.vectors import operations
 MOST: Final = 2  # causes that are named
 _LARGE: Final = 100_000  # parameters from which training takes so long that the first cause that fits must do
 _STEPS: Final = 100  # training steps of such a model that may be computed, a second or so
-# Causes with a hypothesis for each of many numbers.
-_FAMILIES: Final = {
+# Causes with a hypothesis for each of many numbers, which say what is wrong as much as the cause does.
+FAMILIES: Final = {
     "activation",
     "adam-beta1",
     "adam-beta2",
@@ -89,9 +89,11 @@ class Search:
         self._steps_left = _STEPS
 
     def hypotheses(self) -> list[Hypothesis]:
-        """All that are tested."""
+        """All that are tested, and those about weights that have a name."""
         if self._listed is None:
-            self._listed = list(self._hypotheses())
+            loses = self._seen.vector.operation not in ("forward", "reparameterize")
+            weights = named_weights(self._sizes, self._batch()) if loses else ()
+            self._listed = [*weights, *self._hypotheses()]
         return self._listed
 
     def fits_under(self, rules: Rules) -> bool:
@@ -161,7 +163,7 @@ class Search:
         return list(good.values())
 
     def _limit(self, hypothesis: Hypothesis) -> float:
-        return self._seen.limit(one_of_many=hypothesis.cause in _FAMILIES)
+        return self._seen.limit(one_of_many=hypothesis.cause in FAMILIES)
 
     def _misfit(self, rules: Rules) -> float:
         try:

@@ -14,7 +14,7 @@ import numpy as np
 
 from conformance.explainer.direct import Finding
 from conformance.explainer.rules import Rules, merged
-from conformance.explainer.search import Search
+from conformance.explainer.search import FAMILIES, Search
 
 _CAUSES: Final = 6  # that a run is read by; answers that none of them fits keep what was found for them alone
 _AT_ONCE: Final = 3
@@ -48,87 +48,92 @@ def together(diagnoses: Sequence[Diagnosis]) -> list[Explanation]:
         return _Reading(diagnoses).explanations()
 
 
+def same_bug(finding: Finding) -> Finding:
+    """What two findings share that are one bug: the detail counts where it is the number that is wrong, not where it
+    says how the bug shows in a vector (a mean over 3 latents there, over 7 here)."""
+    return finding if finding.cause in FAMILIES else Finding(finding.cause, "")
+
+
 class _Reading:
     def __init__(self, diagnoses: Sequence[Diagnosis]) -> None:
         self._diagnoses = list(diagnoses)
         self._open = {i: _fits(diagnosis) for i, diagnosis in enumerate(diagnoses)}
-        self._causes: list[Finding] = []
+        self._bugs: list[Finding] = []
         self._by: dict[int, tuple[Finding, ...]] = {}  # what accounts for each answer
 
     def explanations(self) -> list[Explanation]:
-        while self._open and len(self._causes) < _CAUSES:
+        while self._open and len(self._bugs) < _CAUSES:
             found = self._most_common() or self._hidden()
             if found is None:
                 break
             self._take(found)
-        alone = {causes[0] for causes in self._by.values() if len(causes) == 1}
+        alone = {same_bug(findings[0]) for findings in self._by.values() if len(findings) == 1}
         return [self._explanation(i, alone) for i in range(len(self._diagnoses))]
 
     def _explanation(self, i: int, alone: set[Finding]) -> Explanation:
-        causes = self._by.get(i)
-        if causes is None:
+        findings = self._by.get(i)
+        if findings is None:
             return Explanation(self._diagnoses[i].findings, self._diagnoses[i].at_once)
-        if len(causes) > 1:
-            return Explanation(causes, at_once=True, known=alone.issuperset(causes))
-        return Explanation((*causes, *self._alternatives(causes[0])))
+        if len(findings) > 1:
+            return Explanation(findings, at_once=True, known=alone.issuperset(map(same_bug, findings)))
+        return Explanation((*findings, *self._alternatives(i, same_bug(findings[0]))))
 
-    def _alternatives(self, cause: Finding) -> list[Finding]:
+    def _alternatives(self, i: int, bug: Finding) -> list[Finding]:
         """Other causes that fit as well as this one does, in every answer that it accounts for alone."""
-        answers = [self._diagnoses[i].findings for i, causes in self._by.items() if causes == (cause,)]
-        return [
-            finding
-            for finding in answers[0]
-            if finding.cause not in {named.cause for named in self._causes}
-            and all({cause, finding} <= {*findings} for findings in answers)
+        named = [
+            {same_bug(finding) for finding in self._diagnoses[j].findings}
+            for j, findings in self._by.items()
+            if len(findings) == 1 and same_bug(findings[0]) == bug
         ]
+        others = set.intersection(*named) - {*self._bugs} if all(bug in each for each in named) else set()
+        return [finding for finding in self._diagnoses[i].findings if same_bug(finding) in others]
 
     def _most_common(self) -> Finding | None:
         votes: dict[Finding, list[float]] = {}
         for fits in self._open.values():
-            for finding, misfit in fits.items():
-                if finding not in self._causes:
-                    votes.setdefault(finding, []).append(misfit)
-        return max(votes, key=lambda finding: (len(votes[finding]), -sum(votes[finding])), default=None)
+            for bug in {same_bug(finding) for finding in fits} - {*self._bugs}:
+                votes.setdefault(bug, []).append(min(m for finding, m in fits.items() if same_bug(finding) == bug))
+        return max(votes, key=lambda bug: (len(votes[bug]), -sum(votes[bug]), bug), default=None)
 
     def _hidden(self) -> Finding | None:
-        small = (i for i in self._open if (search := self._diagnoses[i].search) and not search.large)
-        for i in islice(small, _ASKED):
-            search = self._diagnoses[i].search
-            assert search is not None
-            for count in range(1, min(_AT_ONCE - 1, len(self._causes)) + 1):
-                for causes in combinations(self._causes, count):
-                    base = next(self._rules(search, causes), None)
-                    found = None if base is None else search.besides(base)
-                    if found is not None and found not in self._causes:
-                        return found
+        small = (search for i in self._open if (search := self._diagnoses[i].search) and not search.large)
+        for search in islice(small, _ASKED):
+            for count in range(1, min(_AT_ONCE - 1, len(self._bugs)) + 1):
+                for bugs in combinations(self._bugs, count):
+                    base = next(_models(search, bugs), None)
+                    found = None if base is None else search.besides(base[0])
+                    if found is not None and same_bug(found) not in self._bugs:
+                        return same_bug(found)
         return None
 
     def _take(self, found: Finding) -> None:
-        earlier, self._causes = self._causes, [*self._causes, found]
+        earlier, self._bugs = self._bugs, [*self._bugs, found]
         groups = [(*o, found) for count in range(_AT_ONCE) for o in combinations(earlier, count)]  # the smallest first
         for i in list(self._open):
-            causes = next((causes for causes in groups if self._explains(i, causes)), None)
-            if causes is not None:
-                self._by[i] = causes
+            findings = next(filter(None, (self._accounted(i, bugs) for bugs in groups)), None)
+            if findings is not None:
+                self._by[i] = findings
                 del self._open[i]
 
-    def _explains(self, i: int, causes: tuple[Finding, ...]) -> bool:
-        search = self._diagnoses[i].search
-        if len(causes) == 1 and (causes[0] in self._open[i] or search is None):
-            return causes[0] in self._open[i]
+    def _accounted(self, i: int, bugs: tuple[Finding, ...]) -> tuple[Finding, ...] | None:
+        """How these bugs, all of them at once, show in an answer; None if they do not account for it."""
+        search, own = self._diagnoses[i].search, self._open[i]
+        if len(bugs) == 1 and (fitting := [finding for finding in own if same_bug(finding) == bugs[0]]):
+            return (min(fitting, key=lambda finding: own[finding]),)
         if search is None:
-            return False
-        found = any(search.fits_under(rules) for rules in islice(self._rules(search, causes), _VARIANTS))
+            return None
+        tried = islice(_models(search, bugs), _VARIANTS)
+        found = next((findings for rules, findings in tried if search.fits_under(rules)), None)
         search.rest()
         return found
 
-    def _rules(self, search: Search, causes: Sequence[Finding]) -> Iterator[Rules]:
-        """All these bugs in one model, in every way that each is computed; none where two exclude each other."""
-        listed = [
-            [h.rules for h in search.hypotheses() if (h.cause, h.detail) == (finding.cause, finding.detail)]
-            for finding in causes
-        ]
-        return (rules for parts in product(*listed) if (rules := merged(*parts)) is not None)
+
+def _models(search: Search, bugs: Sequence[Finding]) -> Iterator[tuple[Rules, tuple[Finding, ...]]]:
+    """Models with all these bugs, in every way that each is computed; none where two exclude each other."""
+    listed = [[h for h in search.hypotheses() if same_bug(Finding(h.cause, h.detail)) == bug] for bug in bugs]
+    for parts in product(*listed):
+        if (rules := merged(*(part.rules for part in parts))) is not None:
+            yield rules, tuple(Finding(part.cause, part.detail) for part in parts)
 
 
 def _fits(diagnosis: Diagnosis) -> dict[Finding, float]:
