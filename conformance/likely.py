@@ -1,5 +1,6 @@
 """The causes that the explainer names for a run: each once, with the cases that it accounts for."""
 
+import textwrap
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
@@ -9,6 +10,7 @@ from conformance.explainer import CAUSES, Explanation, Finding, same_bug
 Key = tuple[str, str | None]  # a case and its precision
 
 _LISTED: Final = 20  # failures that the terminal lists by name, unless more have no known cause
+_SHORT: Final = 120  # characters of an exception
 _HOW: Final = {"alone": "alone", "at once": "at once with another", "either": "this or another"}
 
 
@@ -39,8 +41,8 @@ def lines(certificate: Mapping[str, Any]) -> Iterator[str]:
     causes, failures = certificate["causes"], certificate["failures"]
     numbers = _numbers(causes)
     if causes:
-        vectors = [_key(entry) for key in ("failures", "deviations") for entry in certificate[key] if entry["vector"]]
-        counted = f"{sum(key in numbers for key in vectors)} of {len(vectors)} wrong answers to vectors"
+        wrong = [_key(entry) for key in ("failures", "deviations") for entry in certificate[key] if _answered(entry)]
+        counted = f"{sum(key in numbers for key in wrong)} of {len(wrong)} wrong answers to vectors"
         subject = "1 known cause accounts" if len(causes) == 1 else f"{len(causes)} known causes account"
         yield f"{subject} for {counted}:"
     for number, cause in enumerate(causes, start=1):
@@ -61,7 +63,7 @@ def markdown(certificate: Mapping[str, Any]) -> list[str]:
     """A section of the page: every cause with its fix and its cases, and the vectors that have none."""
     causes = certificate["causes"]
     numbers = _numbers(causes)
-    unknown = [entry for entry in certificate["failures"] if entry["vector"] and _key(entry) not in numbers]
+    unknown = [entry for entry in certificate["failures"] if _answered(entry) and _key(entry) not in numbers]
     if not causes and not unknown:
         return []
     found = ["## Causes", ""]
@@ -103,12 +105,18 @@ def _numbers(causes: Iterable[Mapping[str, Any]]) -> dict[Key, list[str]]:
 
 
 def _because(entry: Mapping[str, Any], numbers: Mapping[Key, list[str]]) -> str:
-    if not entry["vector"]:
-        return ""  # a law, not an answer to a vector: no cause was looked for
+    if not _answered(entry):  # a law, whose failure is pytest's own, or no answer at all
+        said = entry["message"].partition("\n")[0]
+        return "" if said.startswith("AssertionError") else f": {textwrap.shorten(said, _SHORT)}"
     found = numbers.get(_key(entry))
     if found is None:
         return ": no known cause"
     return f": cause{'s' if len(found) > 1 else ''} {' '.join(found)}"
+
+
+def _answered(entry: Mapping[str, Any]) -> bool:
+    """Whether the case is an answer to a vector, and wrong: then its cause was looked for."""
+    return bool(entry["vector"]) and str(entry.get("message", entry.get("seen"))).startswith("Mismatch")
 
 
 def _key(entry: Mapping[str, Any]) -> Key:

@@ -129,6 +129,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption(
         "--vae-command", metavar="CMD", help="command that speaks the process protocol, instead of a module"
     )
+    group.addoption(
+        "--vae-timeout", metavar="SECONDS", type=float, help="for one request to the command; 60 if not given"
+    )
     group.addoption("--vae-dtype", choices=checks.DTYPES, help="grade this precision only")
     group.addoption("--vae-device", choices=checks.DEVICES, default="auto", help="where the backend runs")
     group.addoption(
@@ -147,7 +150,7 @@ def pytest_configure(config: pytest.Config) -> None:
         _verify_vectors()
         config.stash[_TARGETS] = [certificate.target(text) for text in config.getoption("--vae-report")]
         config.stash[_DECLARED] = deviations.read(Path(declared)) if declared else []
-        config.stash[_BACKEND] = find(**name)
+        config.stash[_BACKEND] = find(**name, timeout=config.getoption("--vae-timeout"))
     except ValueError as error:
         raise pytest.UsageError(f"--vae-report: {error}") from error
     except deviations.DeviationError as error:

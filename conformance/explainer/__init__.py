@@ -19,7 +19,7 @@ from conformance.explainer.cause import Cause
 from conformance.explainer.causes import CAUSES, table
 from conformance.explainer.direct import Finding, shapes
 from conformance.explainer.fit import Seen
-from conformance.explainer.precision import errs_as_float32, holds_float32
+from conformance.explainer.precision import ends_in_float32, errs_as_float32, holds_float32
 from conformance.explainer.search import Search
 from conformance.explainer.together import Diagnosis, Explanation, same_bug, together
 from shared.contract import Array
@@ -127,6 +127,8 @@ def _diagnosis(seen: Seen) -> Diagnosis:
     found = search.findings()
     if not found and errs_as_float32(seen):
         return _certain("float64-off", "all errors have the size of float32's")
+    if not found and ends_in_float32(seen):
+        return _certain("float64-off", f"errors of float32's size in {' and '.join(seen.wrong)} alone")
     return Diagnosis(tuple(found), search)
 
 

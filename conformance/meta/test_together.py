@@ -88,12 +88,12 @@ def clipped(held: Callable[[Array], Array], at_bound: float) -> Rules:
 
     def loss(logits: Array, x: Array) -> Array:
         p = np.clip(held(sigmoid(logits)), low, high)
-        return -x * np.log(p) - (1.0 - x) * np.log1p(-p)
+        return np.asarray(-x * np.log(p) - (1.0 - x) * np.log1p(-p))
 
     def slope(logits: Array, x: Array) -> Array:
         p = held(sigmoid(logits))
         inside = np.where((p == low) | (p == high), at_bound, (low < p) & (p < high))
-        return (p - x) * inside
+        return np.asarray((p - x) * inside)
 
     return Rules(cross_entropy=loss, cross_entropy_slope=slope)
 

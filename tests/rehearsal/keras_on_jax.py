@@ -10,6 +10,7 @@ import os
 from typing import Any
 
 os.environ.setdefault("KERAS_BACKEND", "jax")
+os.environ.setdefault("JAX_ENABLE_X64", "1")  # float64 would be float32 without a word
 
 import jax
 import keras
@@ -18,7 +19,6 @@ import numpy as np
 from shared import checks, parameters, spec, stream
 from shared.contract import Losses
 
-jax.config.update("jax_enable_x64", True)  # float64 would be float32 without a word
 LAYERS = ("encoder.fc1", "encoder.fc2_mu", "encoder.fc2_logvar", "decoder.fc3", "decoder.fc4")
 
 

@@ -66,7 +66,8 @@ def test_every_failure_follows_from_the_two(graded: Run, folder: Path) -> None:
 
 def _declaration(found: Any, *, without: str = "", more: str = "") -> str:
     """A file of deviations with an entry for each cause, as the README says; a case of both goes to the first."""
-    entries, declared = [], set()
+    entries: list[str] = []
+    declared: set[str] = set()
     for cause in found["causes"]:
         cases = [f"{entry['case']} in {entry['dtype']}" for entry in cause["explains"]]
         cases = [case for case in cases if case not in declared and case != without]
