@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
-from conformance.explainer import CAUSES, Explanation, Finding, same_bug
+from conformance.explainer import CAUSES, MARK, NOTHING, Explanation, Finding, same_bug
 
 Key = tuple[str, str | None]  # a case and its precision
 
@@ -109,8 +109,8 @@ def _because(entry: Mapping[str, Any], numbers: Mapping[Key, list[str]]) -> str:
         said = entry["message"].partition("\n")[0]
         return "" if said.startswith("AssertionError") else f": {textwrap.shorten(said, _SHORT)}"
     found = numbers.get(_key(entry))
-    if found is None:
-        return ": no known cause"
+    if found is None:  # "no known cause fits", or why none was looked for
+        return f": {entry['message'].partition(MARK)[2] or NOTHING}"
     return f": cause{'s' if len(found) > 1 else ''} {' '.join(found)}"
 
 

@@ -10,7 +10,7 @@ import jsonschema
 import numpy as np
 import pytest
 
-from conformance import comparator, explainer, report
+from conformance import comparator, explainer, likely, report
 from conformance.explainer import Explanation, Finding
 from conformance.explainer.rules import Adam, Rules
 from conformance.explainer.suspect import Suspect
@@ -216,3 +216,30 @@ def test_report_names_a_cause_once_with_its_cases(tmp_path: Path) -> None:
     assert "\nfails: loss/saturated-logits in float32 (loss.bce.logits): cause 1\n" in said
     page = (tmp_path / "out.md").read_text(encoding="utf-8")
     assert f"\n## Causes\n\n1. {cause['bug']} (at 1e-07) (clause loss.bce.logits, pitfall P01" in page
+
+
+def test_failures_without_a_cause_are_never_left_out() -> None:
+    """Of thirty failures that follow from one cause the terminal lists some; of others all, with what is known."""
+
+    def failure(case: str, message: str, *, vector: bool = True) -> dict[str, Any]:
+        return {"case": case, "dtype": "float32", "vector": vector, "clauses": ["adam"], "message": message}
+
+    explained = [failure(f"training/{i}", "Mismatch: m") for i in range(30)]
+    others = [
+        failure("training/mnist-5k", f"Mismatch: m{explainer.MARK}{explainer.NOTHING}: not computed again"),
+        failure("training/odd", "Mismatch: missing: m"),
+        failure("forward/tiny", "ValueError: output array is read-only"),
+        failure("contract/test_law", "AssertionError: arrays differ", vector=False),
+    ]
+    known = Explanation((Finding("epsilon-hat", "epsilon is 1e-08"),))
+    causes = likely.listed((entry, known) for entry in explained)
+    lines = [*likely.lines({"causes": causes, "failures": [*explained, *others], "deviations": []})]
+    assert lines[0] == "1 known cause accounts for 30 of 32 wrong answers to vectors:"
+    assert lines[-5:] == [
+        "fails: training/mnist-5k in float32 (adam): no known cause fits: not computed again",
+        "fails: training/odd in float32 (adam): no known cause fits",
+        "fails: forward/tiny in float32 (adam): ValueError: output array is read-only",
+        "fails: contract/test_law in float32 (adam)",
+        "fails: 14 more, each of a cause above",
+    ]
+    assert lines.count("fails: training/0 in float32 (adam): cause 1") == 1
