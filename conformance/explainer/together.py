@@ -96,10 +96,11 @@ class _Reading:
         return max(votes, key=lambda bug: (len(votes[bug]), -sum(votes[bug]), bug), default=None)
 
     def _hidden(self) -> Finding | None:
+        common = self._bugs[:_AT_ONCE]  # behind which others hide most likely; each base takes a second or two
         small = (search for i in self._open if (search := self._diagnoses[i].search) and not search.large)
         for search in islice(small, _ASKED):
-            for count in range(1, min(_AT_ONCE - 1, len(self._bugs)) + 1):
-                for bugs in combinations(self._bugs, count):
+            for count in range(1, _AT_ONCE):
+                for bugs in combinations(common, count):
                     base = next(_models(search, bugs), None)
                     found = None if base is None else search.besides(base[0])
                     if found is not None and same_bug(found) not in self._bugs:
