@@ -51,8 +51,8 @@ def _explain(vector: Vector, actual: Mapping[str, Array], dtype: str) -> str | N
         pass
     else:
         return None
-    if "data" in vector.arguments:
-        return f"{NOTHING}: a whole run on real data is not computed again; a smaller vector tells more"
+    if reason := beyond(vector):
+        return f"{NOTHING}: {reason}"
     return "; or ".join(_paragraph(finding) for finding in diagnose(vector, actual, dtype)) or NOTHING
 
 
@@ -64,11 +64,24 @@ def explained(
     return mismatch if text is None else comparator.Mismatch(f"{mismatch}{MARK}{text}")
 
 
+def beyond(vector: Vector) -> str:
+    """Why a wrong answer to this vector is not explained; empty if it is."""
+    if vector.operation not in operations.OPERATIONS:
+        return "it asks nothing of a model"
+    if "data" in vector.arguments:
+        return "a whole run on real data is not computed again; a smaller vector tells more"
+    if vector.operation == "loss_on_probabilities":
+        return "one number fits too many causes; python -m conformance audit examines the function itself"
+    return ""
+
+
 def diagnose(vector: Vector, actual: Mapping[str, Array], dtype: str) -> list[Finding]:
     """The causes that fit a wrong answer, the best first: at most two."""
-    if vector.operation not in operations.OPERATIONS or "data" in vector.arguments:
-        return []
-    if actual.keys() != vector.expected.keys() or not all(isinstance(value, np.ndarray) for value in actual.values()):
+    if (
+        beyond(vector)
+        or actual.keys() != vector.expected.keys()
+        or not all(isinstance(value, np.ndarray) for value in actual.values())
+    ):
         return []
     shown = {name: value for name, value in actual.items() if vector.expected[name].dtype.kind == "f"}
     if dtype == "float64" and all(value.dtype == np.float32 for value in shown.values()):

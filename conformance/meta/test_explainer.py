@@ -26,11 +26,7 @@ from shared.vectors import Vector, operations
 
 Answer = dict[str, Array]
 
-ASKING: Final = {
-    name: vector
-    for name, vector in vectors.load().items()
-    if vector.operation in operations.OPERATIONS and "data" not in vector.arguments
-}
+ASKING: Final = {name: vector for name, vector in vectors.load().items() if not explainer.beyond(vector)}
 SMALL: Final = {name: vector for name, vector in ASKING.items() if "weights_seed" not in vector.arguments}
 
 NAMED: Final = 0.9  # share of the wrong answers whose cause must be named first
