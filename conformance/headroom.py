@@ -12,7 +12,7 @@ are often exact in any precision and a random error is small now and then. So a 
 
 * with backends of FRAMEWORKS frameworks or more, the oracle not counted: it rounds nothing but what it stores;
 * if it has ENOUGH elements with a tolerance above 0 (where it is 0, nothing but the exact answer passes). A tolerance
-  is ten root mean squares of the error in the model. The errors of a port five times as exact as that, with a root mean
+  is ten standard deviations of the error in the model. The errors of a port five times as exact as that, with a root mean
   square of 0.02, all stay below 0.01 with a probability of 0.38^16 = 2e-7. So a family below 0.01 means that the model
   is wrong by more than five, and a port that only rounds well does not raise the alarm.
 
@@ -86,7 +86,7 @@ def main(arguments: list[str]) -> int:
         return 4
     elements = families()
     wrong = faults(graded, elements)
-    lines = [*table(graded, elements, every=bool(options)), "", *wrong, verdict(graded, elements, wrong)]
+    lines = [*table(graded, elements, every=bool(options)), "", *wrong, *verdict(graded, elements, wrong)]
     print("\n".join(lines))
     return int(bool(wrong))
 
@@ -168,13 +168,14 @@ def table(graded: Sequence[Graded], elements: Mapping[Family, int], *, every: bo
     yield from (f"{head}: {one.name}" for head, one in zip(heads, graded, strict=True) if head != one.name)
 
 
-def verdict(graded: Sequence[Graded], elements: Mapping[Family, int], wrong: Sequence[str]) -> str:
-    """The last line."""
+def verdict(graded: Sequence[Graded], elements: Mapping[Family, int], wrong: Sequence[str]) -> Iterator[str]:
+    """The last lines."""
     count = len(judged(graded, elements))
-    loose = f"{count} of {len(elements)} families judged for being too loose"
-    if not count:
-        loose = f"none judged for being too loose, which takes {FRAMEWORKS} frameworks"
-    return f"{len(wrong)} faults; {loose}" if wrong else f"no tolerance is too tight or too loose; {loose}"
+    scope = (
+        f"of {len(elements)} families {count} were large enough" if count else f"which takes {FRAMEWORKS} frameworks"
+    )
+    yield f"looked for what is too loose: {'yes' if count else 'no'}, {scope}"
+    yield f"faults: {len(wrong)}" if wrong else "no tolerance is too tight or too loose"
 
 
 def _graded(one: certificate.Certificate) -> Graded:
