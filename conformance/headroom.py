@@ -12,9 +12,9 @@ are often exact in any precision and a random error is small now and then. So a 
 
 * with backends of FRAMEWORKS frameworks or more, the oracle not counted: it rounds nothing but what it stores;
 * if it has ENOUGH elements with a tolerance above 0 (where it is 0, nothing but the exact answer passes). A tolerance
-  is ten standard deviations of the error in the model. The errors of a port five times as exact as that, with a root mean
-  square of 0.02, all stay below 0.01 with a probability of 0.38^16 = 2e-7. So a family below 0.01 means that the model
-  is wrong by more than five, and a port that only rounds well does not raise the alarm.
+  is ten standard deviations of the error in the model. Independent errors of a port five times as exact as that, which
+  have a standard deviation of 0.02, all stay below 0.01 with a probability of 0.38^16 = 2e-7. So a family below 0.01
+  means that the model is wrong by more than five, and a port that only rounds well does not raise the alarm.
 
 Families are not merged over vectors: a tolerance that is right in one vector would hide one that is a thousand times
 too loose in another.
