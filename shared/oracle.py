@@ -119,8 +119,12 @@ def cross_entropy(logits: Real, x: Real, ar: Arithmetic = EXACT) -> Real:
 
 def cross_entropy_slope(logits: Real, x: Real, ar: Arithmetic = EXACT) -> Real:
     """sigmoid(l) - x per pixel, (B, D), in a form without cancellation: (1 - x) sigmoid(l) - x sigmoid(-l)."""
-    exact = (1.0 - x) * sigmoid(logits) - x * sigmoid(-logits)
-    return ar.rounded(exact, sigmoid(logits) + x, roundings=FUNCTION)
+    # A port may take sigmoid(l) as exp(l - softplus(l)), the derivative of a log-sum-exp (jax 0.10.2 does): it rounds a
+    # number as large as l, and loses no more than the tail.
+    tail = np.log1p(np.exp(-np.abs(logits)))
+    lost1, lost2 = (np.clip(ar.rounded(np.zeros_like(logits), np.abs(logits)), -tail, tail) for _ in range(2))
+    slope = (1.0 - x) * sigmoid(logits) * (1.0 + lost1) - x * sigmoid(-logits) * (1.0 + lost2)
+    return ar.rounded(slope, sigmoid(logits) + x, roundings=FUNCTION)
 
 
 def kl_terms(mu: Real, logvar: Real, ar: Arithmetic = EXACT) -> Real:

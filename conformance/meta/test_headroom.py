@@ -96,6 +96,12 @@ def test_few_elements_and_few_frameworks_prove_nothing(tmp_path: Path, capsys: p
     assert headroom.main([*paths[:2], twice]) == 0, "nor is a framework a second time"
 
 
+def test_equal_elements_are_one() -> None:
+    """The probe has 1024 logits, all alike and exact in float64."""
+    assert FAMILIES[Family("forward/precision-probe", "logits", "float64")] == 1
+    assert FAMILIES[Family("forward/tiny", "logits", "float64")] == 60
+
+
 def test_a_backend_that_fails_says_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = _certificate(tmp_path, "torch", "mine.torch_vae", lambda _: 0.1, result="failed")
     assert headroom.main([path]) == 1
