@@ -271,8 +271,9 @@ class Suspect:
             piece = slice(start, start + _PIECE)
             param, m, v = (_real(array[piece]) for array in arrays)
             new = self._rules.adam.step(param, m, v, gradient[piece], self._step)
-            for array, value in zip(arrays, new, strict=True):
-                array[piece] = self._rules.arithmetic.rounded(value)
+            ar = self._rules.arithmetic
+            for array, value in zip(arrays, (ar.stored(new[0]), *map(ar.rounded, new[1:])), strict=True):
+                array[piece] = value
 
     def _seen(self, objective: float) -> float:
         if self._watch is not None:
