@@ -90,13 +90,15 @@ def conformance(session: nox.Session, backend: str) -> None:
 
 @nox.session
 def matrix(session: nox.Session) -> None:
-    """Clause by clause, how the backends that this run graded did; alone: how they did when they were last graded."""
+    """Clause by clause, how the backends that this run graded did, and how much of the tolerances they use; alone: as
+    they were last graded."""
     written = {path.stem: path for path in sorted(certificates(session).glob("*.json"))}
     wanted = GRADED or list(written)
     missing = [backend for backend in wanted if backend not in written]
     if found := [str(written[backend]) for backend in wanted if backend in written]:
         install(session)
         session.run("python", "-m", "conformance", "matrix", *found)
+        session.run("python", "-m", "conformance", "headroom", *found)
     if missing or not found:
         session.error(f"no certificate of {', '.join(missing)}" if missing else "no backend has been graded yet")
 

@@ -12,6 +12,7 @@ USAGE: Final = """\
 usage: python -m conformance MODULE [options] [pytest options]
        python -m conformance --vae-command "CMD" [options] [pytest options]
        python -m conformance matrix CERTIFICATE.json ...
+       python -m conformance headroom CERTIFICATE.json ...
        python -m conformance audit MODULE:FUNCTION [--help]
 
 Grades MODULE, a dotted name that can be imported from here, against the specification. MODULE offers describe() and
@@ -35,7 +36,11 @@ examples:
 """
 
 # Each is a module with main(arguments) -> exit code, imported when it is asked for.
-SUBCOMMANDS: Final = {"audit": "conformance.audit.cli", "matrix": "conformance.matrix"}
+SUBCOMMANDS: Final = {
+    "audit": "conformance.audit.cli",
+    "headroom": "conformance.headroom",
+    "matrix": "conformance.matrix",
+}
 
 # What the command line calls the plugin's options, which carry a prefix.
 _SHORT: Final = {"--report": "--vae-report", "--deviations": "--vae-deviations", "--timeout": "--vae-timeout"}

@@ -40,6 +40,7 @@ ANSWERS: Final[Mapping[str, tuple[str, ...]]] = {
     "reparameterize": ("z",),
     "decode": ("logits",),
     "losses": ("reconstruction", "kl"),
+    "loss_on_probabilities": ("objective",),
     "gradients": spec.PARAMETER_NAMES,
     "train": ("objective", *STATE_NAMES),
     "load_state": STATE_NAMES,
@@ -176,6 +177,9 @@ class CommandModel:
 
     def losses(self, x: Array, noise: Array) -> Losses:
         return Losses(**self._ask("losses", x=x, noise=noise))
+
+    def loss_on_probabilities(self, recon_x: Array, x: Array, mu: Array, logvar: Array) -> Array:
+        return self._ask("loss_on_probabilities", recon_x=recon_x, x=x, mu=mu, logvar=logvar)["objective"]
 
     def gradients(self, x: Array, noise: Array) -> dict[str, Array]:
         return self._ask("gradients", x=x, noise=noise)

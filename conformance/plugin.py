@@ -37,6 +37,7 @@ ABILITIES: Final = {
     "gradients": ("gradients",),
     "train": ("gradients", "train", "state", "load_state"),
     "sample": ("sample", "generate"),
+    "loss_on_probabilities": ("loss_on_probabilities",),
 }
 _ABSENT: Final = "absent ability "  # how the reason of a skip begins that counts as absent
 

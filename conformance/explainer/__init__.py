@@ -76,8 +76,8 @@ def _explain(vector: Vector, actual: Mapping[str, Array], dtype: str) -> str | N
 
 def said(vector: Vector, explanation: Explanation) -> str:
     """What is said of a wrong answer to a vector, in one paragraph."""
-    if "data" in vector.arguments:
-        return f"{NOTHING}: a whole run on real data is not computed again; a smaller vector tells more"
+    if reason := beyond(vector):
+        return f"{NOTHING}: {reason}"
     return text(explanation)
 
 
@@ -97,6 +97,17 @@ def explained(vector: Vector, diagnosis: Diagnosis, mismatch: comparator.Mismatc
     return comparator.Mismatch(f"{mismatch}{MARK}{said(vector, explanation)}")
 
 
+def beyond(vector: Vector) -> str:
+    """Why a wrong answer to this vector is not explained; empty if it is."""
+    if vector.operation not in operations.OPERATIONS:
+        return "it asks nothing of a model"
+    if "data" in vector.arguments:
+        return "a whole run on real data is not computed again; a smaller vector tells more"
+    if vector.operation == "loss_on_probabilities":
+        return "one number fits too many causes; python -m conformance audit examines the function itself"
+    return ""
+
+
 def diagnose(vector: Vector, actual: Mapping[str, Array], dtype: str) -> list[Finding]:
     """The causes that fit a wrong answer, the best first: at most two."""
     return list(diagnosis(vector, actual, dtype).findings)
@@ -104,7 +115,7 @@ def diagnose(vector: Vector, actual: Mapping[str, Array], dtype: str) -> list[Fi
 
 def diagnosis(vector: Vector, actual: Mapping[str, Array], dtype: str) -> Diagnosis:
     """The causes that fit a wrong answer, and what `together` needs to read it beside others."""
-    if vector.operation not in operations.OPERATIONS or "data" in vector.arguments:
+    if beyond(vector):
         return Diagnosis()
     if actual.keys() != vector.expected.keys() or not all(isinstance(value, np.ndarray) for value in actual.values()):
         return Diagnosis()

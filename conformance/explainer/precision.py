@@ -32,6 +32,9 @@ class Coarse(Arithmetic):
     def rounded(self, value: Real, magnitude: Real | None = None, *, roundings: float = 1.0) -> Real:
         return _kept(value, self._bits) if self._everything else value
 
+    def stored(self, value: Real) -> Real:
+        return self.rounded(value)
+
 
 def precision_hypotheses() -> Iterator[Hypothesis]:
     """Matrix products, or everything, in a format of fewer bits."""

@@ -8,6 +8,7 @@ import numpy as np
 
 from conformance.explainer.model_hypotheses import Hypothesis
 from conformance.explainer.rules import Adam, Gradients, Params, Rules, merged
+from shared import spec
 
 # A threshold between any two powers of ten that gradients come in, 2^-24 (the smallest float16) among them.
 THRESHOLDS: Final = (2.0**-24, 2e-9, 2e-8, 5e-9, 5e-7, 2.0**-14, 5e-6, 2e-10, 1e-11, 5e-4)
@@ -30,6 +31,7 @@ def training_hypotheses() -> Iterator[Hypothesis]:
     """Bugs of the training step: those that leave the model and its losses right."""
     for place, epsilon in _EPSILONS[:4]:
         yield Hypothesis(_PLACES[place], f"epsilon is {epsilon:g}", Rules(adam=Adam(place=place, epsilon=epsilon)))
+    yield Hypothesis("rest-in-float32", "", Rules(adam=Adam(beta1=_single(spec.BETA1), beta2=_single(spec.BETA2))))
     yield Hypothesis("no-bias-correction", "", Rules(adam=Adam(correct_m=False, correct_v=False)))
     yield Hypothesis("no-bias-correction", "of m", Rules(adam=Adam(correct_m=False)))
     yield Hypothesis("no-bias-correction", "of v", Rules(adam=Adam(correct_v=False)))
@@ -105,6 +107,11 @@ _OPTIMISERS: Final = {
     ("epsilon-hat", "epsilon is 1e-08"),
     ("epsilon-value", "epsilon is 1e-07"),
 }
+
+
+def _single(value: float) -> float:
+    """As float32 holds it."""
+    return float(np.float32(value))
 
 
 Change = Callable[[Gradients, Params], Gradients]

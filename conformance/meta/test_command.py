@@ -233,9 +233,10 @@ import safetensors.numpy
 from safetensors import safe_open
 from shared import oracle
 
-ARGUMENTS = ("x", "noise", "mu", "logvar", "z", "order")
+ARGUMENTS = ("recon_x", "x", "noise", "mu", "logvar", "z", "order")
 ANSWERS = {"encode": ("mu", "logvar"), "reparameterize": ("z",), "decode": ("logits",), "sample": ("z",),
-           "generate": ("probabilities",), "losses": ("reconstruction", "kl")}
+           "generate": ("probabilities",), "losses": ("reconstruction", "kl"),
+           "loss_on_probabilities": ("objective",)}
 
 def run(metadata, tensors):
     given = {name: tensor for name, tensor in tensors.items() if name not in ARGUMENTS}

@@ -26,11 +26,7 @@ from shared.vectors import Vector, operations
 
 Answer = dict[str, Array]
 
-ASKING: Final = {
-    name: vector
-    for name, vector in vectors.load().items()
-    if vector.operation in operations.OPERATIONS and "data" not in vector.arguments
-}
+ASKING: Final = {name: vector for name, vector in vectors.load().items() if not explainer.beyond(vector)}
 SMALL: Final = {name: vector for name, vector in ASKING.items() if "weights_seed" not in vector.arguments}
 
 NAMED: Final = 0.9  # share of the wrong answers whose cause must be named first
@@ -87,7 +83,8 @@ def test_every_hypothesis_is_recovered_through_rounding(name: str, dtype: str) -
     sizes = Sizes(pixels, hidden, *shapes["encoder.fc2_mu.bias"])
     first: dict[str, Hypothesis] = {}
     for hypothesis in [*model_hypotheses(sizes), *training_hypotheses(), *loss_hypotheses(dtype)]:
-        first.setdefault(hypothesis.cause, hypothesis)
+        if hypothesis.detail != "to +-88":  # vectors have logits of just 88, which rounding puts on either side of it
+            first.setdefault(hypothesis.cause, hypothesis)
     missed, asked = [], 0
     for hypothesis in first.values():
         actual = suspect_answer(vector, dtype, hypothesis.rules)

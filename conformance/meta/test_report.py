@@ -112,7 +112,7 @@ def test_certificate_of_a_run(tmp_path: Path) -> None:
     assert who["dtypes"] == ["float32", "float64"]
     asked = {(v.id, d) for v in vectors.load().values() if v.chapter == "loss" for d in ("float32", "float64")}
     assert {(h["vector"], h["dtype"]) for h in found["headroom"]} == asked
-    assert {h["quantity"] for h in found["headroom"]} == {"reconstruction", "kl"}
+    assert {h["quantity"] for h in found["headroom"]} == {"reconstruction", "kl", "objective"}
     assert found["verdict"] == "incomplete", "only a chapter was run"
     chapters, clauses = _by(found["chapters"], "name"), _by(found["clauses"], "id")
     assert list(clauses) == list(spec.CLAUSES)
