@@ -97,8 +97,8 @@ class Search:
         return self._listed
 
     def fits_under(self, rules: Rules) -> bool:
-        """Whether a model with these rules gives the answer."""
-        return self._misfit(rules) <= self._seen.limit()
+        """Whether a model with these rules, which other answers speak for, gives the answer."""
+        return self._misfit(rules) <= self._seen.limit_named()
 
     def besides(self, base: Rules) -> Finding | None:
         """What accounts for the answer of a model that has the rules `base` too, and best; None if nothing does."""
