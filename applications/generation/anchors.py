@@ -25,7 +25,8 @@ def pca_gaussian(x: Array, n: int, seed: int) -> Pixels:
     pca = PCA(min(COMPONENTS, *x.shape), random_state=0).fit(x)
     normals = stream.normal(seed, Purpose.LATENT, Draw.PCA, (n, pca.n_components_))  # (n, K)
     images = pca.mean_ + (normals * np.sqrt(pca.explained_variance_)) @ pca.components_  # (n, D)
-    return np.clip(images, 0.0, 1.0).astype(np.float32)
+    pixels: Pixels = np.clip(images, 0.0, 1.0).astype(np.float32)
+    return pixels
 
 
 def pixel_noise(x: Array, n: int, seed: int) -> Pixels:

@@ -123,7 +123,7 @@ def _data(stored: Weights, kind: str, chosen: Choices) -> Dataset | None:
     optional = kind == "traversal" and chosen.image is None and chosen.data is None
     if kind == "manifold" or (optional and (chosen.dimensions is not None or not originals.known(stored))):
         return None
-    return originals.load(stored, chosen.data, chosen.data_dir)
+    return originals.as_seen(stored, originals.load(stored, chosen.data, chosen.data_dir))
 
 
 def _draw(loaded: Loaded, kind: str, n: int, data: Dataset | None, chosen: Choices, seed: int) -> Drawing:

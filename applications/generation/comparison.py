@@ -1,7 +1,7 @@
 """The quality of a model's samples: each set of images against the training images, by the same judge.
 
-The sets: real images held out, the floor, which no model's samples should be expected to beat; samples as probabilities;
-both again as bits drawn from their grey values; and two ceilings, see `anchors`.
+The sets: real images held out, the floor, which no model's samples should be expected to beat; samples as
+probabilities; both again as bits drawn from their grey values; and two ceilings, see `anchors`.
 """
 
 from collections.abc import Callable, Iterator

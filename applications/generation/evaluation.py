@@ -96,9 +96,10 @@ def _train_judge(data: Dataset) -> tuple[Json, Judge]:
     """The judge, and what a result says of it."""
     started = time.perf_counter()
     labels, test_labels = data.train_labels, data.test_labels
-    assert labels is not None and test_labels is not None  # checked by the caller
+    assert labels is not None  # checked by the caller,
+    assert test_labels is not None  # as this
     with counting("training the judge", judge.STEPS) as done:
-        trained = judge.train(data.train, labels, progress=done)
+        trained = judge.train(data.train, labels, steps=judge.STEPS, progress=done)
     return {
         "layers": "-".join(map(str, trained.layers)),
         "features": trained.layers[1] - trained.idle,

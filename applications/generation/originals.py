@@ -1,10 +1,11 @@
 """The images that generated ones are shown beside: those that `--data` names, or the run's own."""
 
+import dataclasses
 from pathlib import Path
 
 from applications import runs
 from applications.weights import Weights
-from shared import datasets
+from shared import binarisation, datasets
 from shared.datasets import Dataset
 
 
@@ -14,7 +15,7 @@ def known(weights: Weights) -> bool:
 
 
 def load(weights: Weights, data: str | None, data_dir: Path | None) -> Dataset:
-    """The data called `data`, default: those that the weights' run was trained on.
+    """The data called `data`, default: those that the weights' run was trained on, grey whatever the run made of them.
 
     Raises:
         FileNotFoundError: they are gone.
@@ -32,3 +33,16 @@ def load(weights: Weights, data: str | None, data_dir: Path | None) -> Dataset:
             f"data: got {data}, images of {pixels} pixels; expected {weights.sizes.input_dim}, as the model has"
         )
     return loaded
+
+
+def as_seen(weights: Weights, data: Dataset) -> Dataset:
+    """The data as the weights' run saw them: as bits, if it trained on pixels that were drawn anew for every epoch.
+
+    Held-out images as the one draw that it was tested on, training images as its first epoch had them.
+    """
+    config = weights.config or {}
+    if config.get("binarise", "none") == "none":
+        return data
+    seed = int(config["seed"])
+    train, test = binarisation.dynamic(data.train, seed, 0), binarisation.drawn(data.test, seed)
+    return dataclasses.replace(data, train=train, test=test)

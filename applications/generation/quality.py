@@ -49,13 +49,10 @@ def moments(features: Real) -> Moments:
 def frechet(a: Moments, b: Moments) -> float:
     """Squared Fréchet distance of two Gaussians (Dowson & Landau 1982; Heusel et al. 2017, equation 6).
 
-    |m1 - m2|^2 + tr(C1 + C2 - 2 (C1 C2)^(1/2)). The last trace is that of (R C2 R)^(1/2) with R = C1^(1/2), which is
-    symmetric: its eigenvalues need no complex square root, and rounding below 0 is cut off.
+    |m1 - m2|^2 + tr(C1 + C2 - 2 (C1 C2)^(1/2)). With C1 = A A^T and C2 = B B^T the last trace is the sum of the
+    singular values of A^T B: no square root of a matrix, which rounding makes complex where a covariance is singular.
     """
-    values, vectors = np.linalg.eigh(a.covariance)
-    root = (vectors * np.sqrt(np.maximum(values, 0.0))) @ vectors.T  # (F, F)
-    product = root @ b.covariance @ root
-    cross = np.sqrt(np.maximum(np.linalg.eigvalsh((product + product.T) / 2.0), 0.0)).sum()
+    cross = np.linalg.norm(_factor(a.covariance).T @ _factor(b.covariance), "nuc")
     apart = a.mean - b.mean
     return float(apart @ apart + np.trace(a.covariance) + np.trace(b.covariance) - 2.0 * cross)
 
@@ -93,7 +90,7 @@ def nearest(real: Array, made: Array) -> Real:
 
 
 def histogram(labels: Labels, expected: Labels) -> Histogram:
-    """The labels (N,) counted by class, against the shares that the classes have in `expected`, which has all of them."""
+    """The labels (N,) counted by class, against the shares of the classes in `expected`, which has all of them."""
     from scipy.stats import chi2
 
     classes, of_expected = np.unique(expected, return_counts=True)
@@ -101,6 +98,14 @@ def histogram(labels: Labels, expected: Labels) -> Histogram:
     fair = len(labels) * of_expected / len(expected)
     statistic = float(np.sum((counts - fair) ** 2 / fair))
     return Histogram(counts, statistic, float(chi2.sf(statistic, len(classes) - 1)))
+
+
+def _factor(covariance: Real) -> Real:
+    """A with A A^T = `covariance`, (F, F); what is 0 but for rounding is 0."""
+    values, vectors = np.linalg.eigh(covariance)
+    least = values[-1] * len(values) * np.finfo(np.float64).eps
+    factor: Real = vectors * np.sqrt(np.where(values > least, values, 0.0))
+    return factor
 
 
 def _radii(features: Real, k: int) -> Real:
