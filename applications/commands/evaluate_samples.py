@@ -28,9 +28,10 @@ from applications.commands import options
 )
 @options.force
 def samples(backend: str | None, **settings: Any) -> None:
-    """Measure how good a model's samples are, beside real images and what could be made without a model.
+    """Measure samples, beside real images and ceilings.
 
-    A small classifier is trained on the training images as judge. In the space of its hidden layer: the Fréchet
+    The ceilings are what could be made without a model: a Gaussian on principal components, and pixels picked apart.
+    A small classifier is trained on the training images as judge. In the space of its hidden layer: the Frechet
     distance to the training images, precision, recall, density and coverage; by its labels, whether all classes are
     drawn as often as they should be; among the pixels, how far the nearest training image is.
     """

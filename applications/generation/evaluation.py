@@ -156,7 +156,7 @@ def _entry(measured: Measures, floor: Measures) -> Json:
 
 def _tables(measured: Sequence[Measures], floor: Measures) -> list[Table]:
     """Three tables, for 80 columns: by the judge, in its feature space, and among the pixels."""
-    judged = _table("By the judge", "N", "Fréchet", "x floor", "chi-square", "p", "confidence")
+    judged = _table("By the judge", "N", "Frechet", "x floor", "chi-square", "p", "confidence")
     near = _table(
         f"In its features: neighbours, k = {quality.NEIGHBOURS}", "N", "precision", "recall", "density", "coverage"
     )

@@ -146,6 +146,15 @@ def test_a_run_on_bits_is_shown_bits(made: Made, make_run: Callable[..., Path], 
     assert set(np.unique(got[0])) == {0.0, 1.0}
 
 
+def test_class_means_of_a_run_on_bits_are_of_bits(
+    made: Made, make_run: Callable[..., Path], model_of: ModelOf, images: dict[str, Any]
+) -> None:
+    run = make_run(binarise="dynamic")
+    mu = model_of(run).encode(binarisation.dynamic(images["x_train"].reshape(90, 12), 4, 0))[0]
+    means = np.stack([mu[images["y_train"] == label].mean(axis=0) for label in range(3)])
+    np.testing.assert_allclose(made(run, "class-means")[0], decoded(model_of(run), means), rtol=1e-5)
+
+
 @pytest.mark.parametrize(
     ("kind", "shape"),
     [
