@@ -4,7 +4,8 @@ The usual judge, an Inception network, is a download made for photographs. This 
 and their labels, always in the same way, whatever the seed of what it judges: 128 hidden ReLU units, Adam, batches of
 128, as many steps as ten epochs of MNIST have. It has seen the training images and not the others, which is in the
 floor. Figures are comparable only under the same judge, so each result states its accuracy and the SHA-256 of its
-parameters: another machine's rounding trains a slightly different one.
+parameters: another number of threads rounds differently and trains a slightly different one, which moves distances by
+a thousandth.
 """
 
 import hashlib
