@@ -1,5 +1,6 @@
 """The judge: what it learns, what it sees, and that it is always the same one; and the ceilings beside it."""
 
+import copy
 from typing import Any
 
 import numpy as np
@@ -47,16 +48,19 @@ def test_features_are_the_hidden_layer_of_the_library(trained: judge.Judge, x: A
     np.testing.assert_allclose(trained.verdict(x).confidence, expected, rtol=1e-5)
 
 
-def test_idle_units_are_no_features(x: Any, trained: judge.Judge) -> None:
-    classifier = trained._classifier
-    intercepts = [bias.copy() for bias in classifier.intercepts_]
-    classifier.intercepts_[0][:3] = -1e3
-    try:
-        seen = judge.Judge(classifier, x)
-    finally:
-        classifier.intercepts_[:] = intercepts
-    assert seen.idle >= 3
-    assert np.isfinite(seen.features(x)).all()
+@pytest.mark.parametrize(("active", "kept"), [(0, False), (1, False), (4, False), (5, True)])
+def test_idle_units_are_no_features(active: int, kept: bool, x: Any, trained: judge.Judge) -> None:
+    """A unit counts if at least 1 % of the training images, 5 of 450 here, switch it on."""
+    some = np.tile(x, (5, 1)) + np.random.default_rng(0).normal(0, 1e-3, (450, 12)).astype(np.float32)
+    classifier = copy.deepcopy(trained._classifier)
+    usual = judge.Judge(classifier, some)
+    unit = int(np.argmax((some @ classifier.coefs_[0] + classifier.intercepts_[0] > 0).mean(axis=0)))
+    inputs = np.sort(some.astype(np.float64) @ classifier.coefs_[0][:, unit])[::-1]
+    classifier.intercepts_[0][unit] = -(inputs[active] + inputs[max(active - 1, 0)]) / 2 - (1.0 if not active else 0.0)
+    seen = judge.Judge(classifier, some)
+    assert seen.idle == usual.idle + (not kept)
+    assert seen.features(some).shape == (450, judge.HIDDEN - seen.idle)
+    assert np.isfinite(seen.features(some)).all()
 
 
 def test_judge_is_always_the_same(images: dict[str, Any], x: Any) -> None:
