@@ -45,8 +45,8 @@ class Judge:
         self._mean, self._scale = np.zeros(len(self._bias)), np.ones(len(self._bias))
         hidden = self.features(x)
         self._mean, self._scale = hidden.mean(axis=0), hidden.std(axis=0)
-        # A unit that hardly any image switches on says nothing, and standardised it drowns the others: MNIST's judge has
-        # one that 4 images of 60,000 do, which alone would make more than half of the distance of the floor.
+        # A unit that hardly any image switches on says nothing, and standardised it drowns the others: MNIST's judge
+        # has one that 4 images of 60,000 do, which alone would make more than half of the distance of the floor.
         alive = ((hidden > 0.0).mean(axis=0) >= _LEAST_ACTIVE) & (self._scale > 0.0)
         self.layers = (x.shape[1], HIDDEN, len(classifier.classes_))
         self.idle = int(np.count_nonzero(~alive))  # hidden units that are not among the features
