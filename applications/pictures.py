@@ -91,6 +91,36 @@ def save_labelled_rows(path: str | os.PathLike[str], rows: Sequence[tuple[str, I
         picture.save(temporary, format="PNG")
 
 
+def save_table(
+    path: str | os.PathLike[str], rows: Sequence[tuple[str, Images]], *, columns: Sequence[str] = (), title: str
+) -> None:
+    """Writes rows of images with each row's label to its left and the columns' labels, if any, above, atomically.
+
+    Raises:
+        OSError: the file cannot be written.
+        TypeError, ValueError: see `grid`.
+    """
+    font = ImageFont.load_default(_TEXT_SIZE)
+    line = _TEXT_SIZE + _MARGIN
+    strips = [grid(images, columns=len(images)) for _, images in rows]
+    left = max(math.ceil(font.getlength(label)) for label, _ in rows)
+    left += 2 * _MARGIN if left else 0
+    width = max(*(left + strip.shape[1] for strip in strips), math.ceil(font.getlength(title)) + 2 * _MARGIN)
+    top = line + _MARGIN + (line if columns else 0)
+    picture = Image.new("L", (width, top + sum(strip.shape[0] - GUTTER for strip in strips) + GUTTER), 255)
+    draw = ImageDraw.Draw(picture)
+    draw.text((_MARGIN, _MARGIN // 2), title, fill=0, font=font)
+    pitch = (strips[0].shape[1] - GUTTER) / len(rows[0][1])
+    for i, label in enumerate(columns):
+        draw.text((left + GUTTER + pitch * (i + 0.5), top - _MARGIN), label, fill=0, font=font, anchor="ms")
+    for (label, _), strip in zip(rows, strips, strict=True):
+        draw.text((left - _MARGIN, top + strip.shape[0] // 2), label, fill=0, font=font, anchor="rm")
+        picture.paste(Image.fromarray(strip), (left, top))
+        top += strip.shape[0] - GUTTER  # neighbours share a gutter
+    with files.replacing(path) as temporary:
+        picture.save(temporary, format="PNG")
+
+
 def save_curve(
     path: str | os.PathLike[str],
     train: Sequence[float],

@@ -32,7 +32,7 @@ class Purpose(IntEnum):
     ORDER = 2  # index: epoch, from 0
     NOISE = 3  # index: epoch, from 0; row i belongs to the i-th image of that epoch's order
     EVALUATION = 4  # index: draw number; row i belongs to the i-th image of the data set
-    LATENT = 5  # index: 0; prior samples for pictures that must agree across backends
+    LATENT = 5  # index: 0, prior samples for pictures that must agree across backends; others: what is shown with them
     VECTORS = 6  # index: chosen by the generator of the golden vectors
     BINARISATION = 7  # index: epoch; dynamic binarisation of grey pixels, uniform i D + d for pixel d of image i
     BINARISED_DRAW = 8  # index: draw number; the same for images held out, once

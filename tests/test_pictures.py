@@ -102,6 +102,41 @@ def test_labelled_rows_hold_every_row_and_all_of_the_text(tmp_path: Path) -> Non
         assert large.width > small.width
 
 
+@pytest.mark.parametrize("columns", [(), ("a", "b", "c")], ids=["bare", "labelled columns"])
+def test_table_holds_every_row_beside_its_label(columns: tuple[str, ...], tmp_path: Path) -> None:
+    rows = [("one", images(3, 28, 28)), ("a longer label", images(3, 28, 28) / 2), ("short row", images(2, 28, 28) / 3)]
+    pictures.save_table(tmp_path / "x.png", rows, columns=columns, title="T")
+    with Image.open(tmp_path / "x.png") as picture:
+        pixels = np.asarray(picture)
+    strips = [pictures.grid(given, columns=len(given)) for _, given in rows]
+    height, width = strips[0].shape
+    left, bottom = pixels.shape[1] - width, pixels.shape[0]
+    for strip in reversed(strips):
+        top = bottom - height
+        if strip.shape[1] == width:
+            assert np.array_equal(pixels[top : bottom - 2, left:], strip[:-2])
+        assert np.array_equal(pixels[top + 2 : bottom - 2, left : left + strip.shape[1]], strip[2:-2])
+        assert (pixels[top:bottom, : left - 4] < 128).any(), "no label"
+        assert (pixels[top + 2 : bottom - 2, left - 4 : left] == 255).all(), "the label runs into the images"
+        bottom = top + 2  # neighbours share a gutter
+    head = pixels[: bottom - 2]
+    assert (head[:, :left] < 128).any(), "no title"
+    for i in range(3):
+        cell = head[20:, left + 2 + 58 * i : left + 58 * (i + 1)]
+        assert (cell < 128).any() == bool(columns)
+
+
+def test_table_is_as_wide_as_its_title(tmp_path: Path) -> None:
+    sizes = []
+    for name, title in (("narrow", "T"), ("wide", "A title that is longer than three images of digits are wide")):
+        pictures.save_table(tmp_path / name, [("", images(3, 28, 28))], title=title)
+        with Image.open(tmp_path / name) as picture:
+            sizes.append(picture.size)
+            assert (np.asarray(picture)[:24, -1] == 255).all(), "the title runs out of the picture"
+    assert sizes[0] == (176, sizes[1][1])
+    assert sizes[1][0] > 176
+
+
 def test_curve_draws_both_lines_and_the_reference(tmp_path: Path) -> None:
     drawn = []
     for reference in (None, 105.6):

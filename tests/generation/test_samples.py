@@ -10,8 +10,9 @@ import pytest
 from click.testing import CliRunner
 from PIL import Image
 
-from applications import generation, pictures, runs
+from applications import pictures, runs
 from applications.cli import vae
+from applications.generation import decoding
 from shared import oracle, parameters, stream
 from shared.contract import Array
 from shared.spec import Sizes
@@ -46,7 +47,7 @@ def test_numbers_are_the_probabilities_of_the_portable_latents(weights: Path, tm
 
 
 def test_more_images_begin_with_the_same_ones(weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(generation, "_ROWS", 2)  # decoded in several calls
+    monkeypatch.setattr(decoding, "ROWS", 2)  # decoded in several calls
     generate(weights, tmp_path / "few.npy", "--n", 3)
     generate(weights, tmp_path / "many.npy", "--n", 7)
     generate(weights, tmp_path / "other.npy", "--n", 7, "--seed", 1)
