@@ -18,8 +18,8 @@ import numpy.typing as npt
 GRID_BITS: Final = 6  # latents lie on multiples of 2^-6: far finer than posteriors are wide, and finer costs seed bits
 MEAN_LIMIT: Final = 1024  # grid position of the greatest posterior mean, 16 standard deviations of the prior
 # A latent lies within 4 of its posterior's mean, rounded. The coder gives every position of its range a probability of
-# 2^-24 or more: with 20 latents and all of the grid as their range, one image in 400 would draw an impossible latent and
-# cost hundreds of bits, 0.5 % of the rate.
+# 2^-24 or more: were the range all of the grid, one image in 400 would draw an impossible latent and cost hundreds of
+# bits, 0.5 % of the rate.
 WINDOW: Final = 256
 GRID_LIMIT: Final = MEAN_LIMIT + WINDOW  # the greatest grid position
 LOGIT_BITS: Final = 6  # logits are looked up in steps of 2^-6: a bit of a pixel costs at most 3e-5 bits more
@@ -36,7 +36,7 @@ _DECIMAL: Final = Context(prec=40, rounding=ROUND_HALF_EVEN)
 
 @cache
 def probabilities() -> npt.NDArray[np.float32]:
-    """Probability of a white pixel for table indices -LOGIT_LIMIT .. LOGIT_LIMIT, multiples of 2^-24 above 0 and below 1.
+    """Probabilities of a white pixel for table indices -LOGIT_LIMIT .. LOGIT_LIMIT: multiples of 2^-24, none 0 or 1.
 
     Raises:
         ArithmeticError: this Python's decimal arithmetic is wrong.
