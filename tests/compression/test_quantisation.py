@@ -1,4 +1,4 @@
-"""The integer network: near the weights, exact in float64 in any order, the same everywhere, refused where it cannot be."""
+"""The integer network: near the weights, exact in float64 in any order, and refused where it cannot be."""
 
 import numpy as np
 import pytest
