@@ -1,5 +1,6 @@
 """Bits-back coding: what goes in comes out, at the rate that it should, whatever the lanes."""
 
+import math
 import zlib
 from typing import Any
 
@@ -31,7 +32,7 @@ def test_images_come_back(prepared: Prepared, x: Bits, block_size: int) -> None:
     restored = list(prepared.codec.decompress([block.words for block in coded], counts))
     for start, block, found in zip(starts, coded, restored, strict=True):
         expected = x[start : start + block_size]
-        assert np.array_equal(found, expected)
+        assert np.array_equal(np.asarray(found), expected)
         assert block.pixels_crc == zlib.crc32(np.packbits(expected).tobytes())
 
 
@@ -55,8 +56,6 @@ def test_blocks_are_independent(prepared: Prepared, x: Bits) -> None:
 
 def test_the_rate_is_the_negative_elbo() -> None:
     """Within 1 %, of a trained model: were its latents not spread as the prior is, bits back would not be random."""
-    from scipy.stats import norm
-
     random = np.random.default_rng(1)
     x = (random.random((4000, 12)) < random.choice([0.05, 0.9], (5, 12))[random.integers(0, 5, 4000)]).astype(np.uint8)
     model = oracle.load(parameters.initial(0, Sizes(12, 8, 3)), dtype="float64")
@@ -71,16 +70,18 @@ def test_the_rate_is_the_negative_elbo() -> None:
         drawn = np.rint(offset + deviation * random.standard_normal(deviation.shape))
         white = exact.probabilities((centre + drawn).astype(np.int32), 4000).astype(float)
         likelihood = np.log2(np.where(x == 1, white, 1 - white)).sum(axis=1)
-        prior = np.log2(_mass(norm, centre + drawn, 64.0)).sum(axis=1)
-        posterior = np.log2(_mass(norm, drawn - offset, deviation)).sum(axis=1)
+        prior = np.log2(_mass(centre + drawn, 64.0)).sum(axis=1)
+        posterior = np.log2(_mass(drawn - offset, deviation)).sum(axis=1)
         costs.append(posterior - prior - likelihood)
     error = np.std(costs, axis=0).mean() * np.sqrt((1 + 1 / 8) / 4000)  # of one draw against eight, of the same images
     assert 32 * words / 4000 == pytest.approx(np.mean(costs), rel=0.01)
     assert 6 * error < 0.01 * np.mean(costs), "enough images to tell"
 
 
-def _mass(norm: Any, step: npt.NDArray[Any], deviation: Any) -> npt.NDArray[np.float64]:
-    return np.asarray(norm.cdf((step + 0.5) / deviation) - norm.cdf((step - 0.5) / deviation))
+def _mass(step: npt.NDArray[Any], deviation: Any) -> npt.NDArray[np.float64]:
+    """Of a normal distribution around 0, what lies within half a step of `step`."""
+    below = np.vectorize(math.erfc)((np.abs(step) + 0.5) / (deviation * math.sqrt(2.0)))
+    return np.asarray(np.vectorize(math.erfc)((np.abs(step) - 0.5) / (deviation * math.sqrt(2.0))) - below) / 2.0
 
 
 @pytest.mark.parametrize("scale", [0.0, 30.0])

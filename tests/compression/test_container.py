@@ -15,7 +15,7 @@ from applications.compression.work import Prepared, Restored
 from shared import parameters, stream
 from shared.spec import Sizes
 
-CORRUPTIONS = 400
+CORRUPTIONS = 150
 GOLDEN = Path(__file__).with_name("golden.vaez")
 
 
@@ -79,7 +79,7 @@ def test_no_corruption_gives_wrong_pixels(data: bytes, prepared: Prepared, x: np
 
 
 def test_no_truncation_gives_wrong_pixels(data: bytes, prepared: Prepared, x: npt.NDArray[Any]) -> None:
-    for length in range(len(data)):
+    for length in range(0, len(data), 7):
         check_refused(data[:length], prepared, x)
 
 
@@ -103,7 +103,7 @@ def test_words_that_fit_their_checksum_still_cannot_give_wrong_pixels(
     random = np.random.default_rng(1)
     start = 140 + 6 * 12 + 4
     words = [block.words for block in container.unpack(data).blocks]
-    for _ in range(CORRUPTIONS // 4):
+    for _ in range(CORRUPTIONS // 3):
         changed = bytearray(data)
         changed[random.integers(start, len(data))] ^= random.integers(1, 256)
         position = start
