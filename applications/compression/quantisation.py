@@ -100,6 +100,8 @@ def _rounded(params: Tensors, bits: int) -> tuple[dict[str, _Integers] | None, d
 def _weight_shift(weight: Array, bits: int) -> int:
     """The greatest shift at which every weight, rounded, is below 2^(bits - 1) in magnitude."""
     largest = float(np.abs(weight).max())
+    if largest == 0.0:
+        return _MOST_SHIFT
     shift = min(bits - 1 - math.frexp(largest)[1], _MOST_SHIFT)
     return shift - 1 if round(math.ldexp(largest, shift)) == 2 ** (bits - 1) else shift
 

@@ -14,7 +14,7 @@ from PIL import Image
 
 from applications.cli import vae
 from applications.compression import codec, container, evaluation, generic, published
-from applications.compression.quantisation import IntegerNetwork
+from applications.compression.quantisation import IntegerNetwork, quantise
 from applications.compression.work import Prepared
 from shared import binarisation, oracle, parameters, recipe
 from shared.contract import Array
@@ -50,8 +50,6 @@ def test_the_float_networks_elbo_is_the_recipes(params: dict[str, Array], x: Bit
 
 
 def test_the_integer_networks_elbo_is_near_the_float_ones(params: dict[str, Array], x: Bits) -> None:
-    from applications.compression.quantisation import quantise
-
     tame = {name: value / 4 for name, value in params.items()}
     plain = evaluation.negative_elbo(oracle.load(tame, dtype="float64"), x, 7)
     whole = evaluation.integer_negative_elbo(quantise(tame), x, 7)
@@ -61,8 +59,6 @@ def test_the_integer_networks_elbo_is_near_the_float_ones(params: dict[str, Arra
 
 def test_coarser_weights_have_a_worse_elbo(params: dict[str, Array], network: IntegerNetwork, x: Bits) -> None:
     """So that the figure would show a bad network."""
-    from applications.compression.quantisation import quantise
-
     plain = evaluation.integer_negative_elbo(network, x, 7)
     coarse = evaluation.integer_negative_elbo(quantise({**params, "decoder.fc4.bias": np.zeros(12)}, 8), x, 7)
     assert abs(coarse.mean() / plain.mean() - 1) > 0.01
