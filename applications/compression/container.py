@@ -99,8 +99,9 @@ def unpack(data: bytes) -> Stored:
     if _CRC.unpack_from(data, end)[0] != zlib.crc32(data[:end]):
         raise ValueError("damaged in its header or its table of blocks: the checksum does not fit")
     header = _header(data, dimensions)
-    if len(header.counts) != blocks_count:
-        raise ValueError(f"damaged: got {blocks_count} blocks; expected {len(header.counts)}")
+    expected = -(-header.shape[0] // header.block_size)
+    if blocks_count != expected:
+        raise ValueError(f"damaged: got {blocks_count} blocks; expected {expected}")
     table = [_BLOCK.unpack_from(data, end - (blocks_count - i) * _BLOCK.size) for i in range(blocks_count)]
     return _blocks(header, table, data, end + _CRC.size)
 

@@ -153,6 +153,8 @@ def test_nothing_whole_is_no_image(data: bytes, prepared: Prepared) -> None:
         (lambda data: data[:8] + b"\2" + data[9:], "got format version 2; expected 1, which this program reads"),
         (lambda data: data[:30] + b"\2" + data[31:], "damaged in its header or its table of blocks"),
         (lambda data: resealed(data[:16] + b"\7" + data[17:]), "damaged: got 6 blocks; expected 1"),
+        (lambda data: resealed(data[:23] + b"\7" + data[24:]), "damaged: got 6 blocks; expected 50440315826549561"),
+        (lambda data: resealed(data[:148] + b"\7\7" + data[150:]), r"damaged: block 0 \(images 0 to 9\); the other 5"),
         (lambda data: resealed(data[:44] + b"|O" + data[46:]), "damaged: its header says what cannot be"),
         (lambda data: resealed(data[:10] + b"\4" + data[11:]), "damaged: its header says what cannot be"),
         (lambda data: resealed(data[:36] + b"\0\0\0\0" + data[40:]), "damaged: its header says what cannot be"),
