@@ -125,6 +125,8 @@ def test_a_damaged_block_is_named_and_the_others_are_salvaged(
     changed = bytearray(data)
     changed[third] ^= 1
     changed[last] ^= 1
+    lost = [block.words is None for block in container.unpack(bytes(changed)).blocks]
+    assert lost == [False, False, True, False, False, True], "damage shows before anything is decoded"
     expected = r"block 2 \(images 20 to 29\), block 5 \(images 50 to 56\); the other 4 of 6 blocks are whole"
     with pytest.raises(ValueError, match=expected):
         restored(bytes(changed), prepared)
