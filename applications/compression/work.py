@@ -135,8 +135,10 @@ def decompress(
 
 
 def _refuse(stored: Stored, lost: Sequence[int]) -> None:
-    """Raises:
-    ValueError: a block is lost, or the file is too short or too long.
+    """Refuses a file of which not all can be restored, or that has more in it.
+
+    Raises:
+        ValueError: a block is lost, or the file is too short or too long.
     """
     if stored.trouble is not None:
         raise ValueError(f"{stored.trouble} (--salvage writes the blocks that are whole)")
