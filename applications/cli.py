@@ -11,6 +11,8 @@ except ModuleNotFoundError as error:  # NumPy and safetensors are all that this 
     raise SystemExit("Error: the vae command needs click; try: pip install 'vae-rosetta[app]'") from error
 
 from applications.commands.backends import backends
+from applications.commands.compress import compress
+from applications.commands.decompress import decompress
 from applications.commands.evaluate import evaluate
 from applications.commands.generate import generate
 from applications.commands.train import train
@@ -41,7 +43,7 @@ def vae(traceback: bool) -> None:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 
-for _command in (train, generate, evaluate, backends):
+for _command in (train, generate, evaluate, compress, decompress, backends):
     vae.add_command(_command)
 
 

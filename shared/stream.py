@@ -36,6 +36,7 @@ class Purpose(IntEnum):
     VECTORS = 6  # index: chosen by the generator of the golden vectors
     BINARISATION = 7  # index: epoch; dynamic binarisation of grey pixels, uniform i D + d for pixel d of image i
     BINARISED_DRAW = 8  # index: draw number; the same for images held out, once
+    COMPRESSION = 9  # index: block of images; what its stack begins with
 
 
 def words(seed: int, purpose: Purpose, index: int, count: int, *, start: int = 0) -> npt.NDArray[np.uint64]:

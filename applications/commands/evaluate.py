@@ -2,6 +2,7 @@
 
 import click
 
+from applications.commands.evaluate_compression import compression
 from applications.commands.evaluate_samples import samples
 
 
@@ -11,3 +12,4 @@ def evaluate() -> None:
 
 
 evaluate.add_command(samples)
+evaluate.add_command(compression)

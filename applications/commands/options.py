@@ -28,6 +28,12 @@ device = click.option(
 )
 data_dir = click.option("--data-dir", type=PATH, help="Folder that holds the data set's files.")
 weights = click.option("--weights", type=PATH, required=True, help="A run's folder or a .safetensors file.")
+block_size = click.option(
+    "--block-size", type=WHOLE, default=500, show_default=True, help="Images that are lost together when damaged."
+)
+lanes = click.option(
+    "--lanes", type=WHOLE, default=64, show_default=True, help="Blocks coded together: speed, and nothing else."
+)
 force = click.option("--force", is_flag=True, help="Replace --out if it exists.")
 
 
