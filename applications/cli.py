@@ -12,6 +12,7 @@ except ModuleNotFoundError as error:  # NumPy and safetensors are all that this 
 
 from applications.commands.backends import backends
 from applications.commands.generate import generate
+from applications.commands.report import report
 from applications.commands.train import train
 from applications.errors import OneLineErrors
 from shared import spec
@@ -40,7 +41,7 @@ def vae(traceback: bool) -> None:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 
-for _command in (train, generate, backends):
+for _command in (train, generate, report, backends):
     vae.add_command(_command)
 
 
