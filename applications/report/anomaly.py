@@ -39,16 +39,17 @@ def _blocks(content: Json) -> Iterator[Block]:
     digits = sorted(by_digit)
     drawn = [_chart(content, by_digit, metric) for metric in _METRICS]
     names = list(dict.fromkeys(str(column["name"]) for column in content["published"]))
-    legend = [Key(f"this model, {_CHARTED}", 0), *(Key(name, style) for style, name in enumerate(names, 1))]
-    about = f"{content['protocol']}; {content['model']}, {int(content['epochs'])} epochs, seeds {len(content['seeds'])}."
-    yield Charts(drawn, legend, f"By the digit left out. {about}")
-    scores = [str(name) for name in content["mean"]]
+    legend = [Key(f"this model ({_CHARTED})", 0), *(Key(name, style) for style, name in enumerate(names, 1))]
+    data, seeds = content["data"]["name"], ", ".join(str(seed) for seed in content["seeds"])
+    about = f"{data}; {content['model']}, epochs: {int(content['epochs'])}, seeds: {seeds}"
+    yield Charts(drawn, legend, f"{about}. Protocol: {content['protocol']}.")
+    scores = [_CHARTED, *(str(name) for name in content["mean"] if name != _CHARTED)]
     for metric, title in _METRICS.items():
         published = [column for column in content["published"] if column["metric"] == metric]
         rows = [_row(by_digit[digit], digit, scores, metric, published) for digit in digits]
         rows.append(_means(content, digits, scores, metric, published))
-        heads = ["digit", "share", *scores, *(str(column["name"]) for column in published)]
-        yield Table(f"{title} of each score, and published columns at the right", heads, rows)
+        heads = ["digit", "share", *scores[:1], *(f"{column['name']} (published)" for column in published), *scores[1:]]
+        yield Table(f"{title} of each score by the digit left out; {about}", heads, rows)
     yield Note("share: of anomalies among the test images, which is the AUPRC of chance.")
     for source in dict.fromkeys(str(column["source"]) for column in content["published"]):
         of = dict.fromkeys(str(column["name"]) for column in content["published"] if column["source"] == source)
@@ -59,21 +60,20 @@ def _row(
     results: Sequence[Json], digit: int, scores: Sequence[str], metric: str, published: Sequence[Json]
 ) -> list[str | Cell]:
     cells: list[str | Cell] = [str(digit), f"{float(results[0]['prevalence']):.3f}"]
-    for name in scores:
-        text = f"{_mean(results, name, metric):.3f}"
-        cells.append(Cell(text, "strong") if name == _CHARTED else text)
-    return cells + [_optional(column["values"].get(str(digit))) for column in published]
+    ours = [f"{_mean(results, name, metric):.3f}" for name in scores]
+    theirs = [_optional(column["values"].get(str(digit))) for column in published]
+    return [*cells, Cell(ours[0], "strong"), *theirs, *ours[1:]]
 
 
 def _means(
     content: Json, digits: Sequence[int], scores: Sequence[str], metric: str, published: Sequence[Json]
 ) -> list[str | Cell]:
-    cells: list[str | Cell] = [Cell("mean", "strong"), ""]
-    cells += [_with_spread(content["mean"][name][metric]) for name in scores]
+    ours = [_with_spread(content["mean"][name][metric]) for name in scores]
+    theirs = []
     for column in published:
         values = [column["values"].get(str(digit)) for digit in digits]
-        cells.append("" if None in values else f"{np.mean(np.array(values, dtype=np.float64)):.3f}")
-    return cells
+        theirs.append("" if None in values else f"{np.mean(np.array(values, dtype=np.float64)):.3f}")
+    return [Cell("mean", "strong"), "", ours[0], *theirs, *ours[1:]]
 
 
 def _chart(content: Json, by_digit: Mapping[int, Sequence[Json]], metric: str) -> Chart:

@@ -8,7 +8,8 @@ from markupsafe import Markup
 
 
 class Cell(NamedTuple):
-    """A cell whose text is told apart by its look too: `tone` is "good", "bad" or "strong"."""
+    """A cell whose text is told apart by its look too: `tone` is "good", "bad", "strong", or "text" or "long",
+    which may take several lines."""
 
     text: str
     tone: str = ""
@@ -98,7 +99,7 @@ class Card(NamedTuple):
     title: str
     style: int
     facts: Sequence[Fact]
-    command: str
+    command: Sequence[str]  # in parts that stay together on a line
 
 
 @dataclass(frozen=True)

@@ -14,15 +14,15 @@ from markupsafe import Markup, escape
 
 WIDTH: Final = 360
 HEIGHT: Final = 240
-_LEFT: Final = 46  # of the plot: room for numbers
+_LEFT: Final = 48  # of the plot: room for numbers
 _RIGHT: Final = 10
-_TOP: Final = 22
+_TOP: Final = 24
 _BOTTOM: Final = 36
 _TICKS: Final = 5
 _MARKED: Final = 25  # points up to which each is marked
 _SERIES: Final = 6  # looks of lines that the style sheet has
-_LONGEST: Final = 52  # characters of a bar's name
-_PER_CHARACTER: Final = 5.6  # units, of small text
+_LONGEST: Final = 46  # characters of a bar's name
+_PER_CHARACTER: Final = 6.2  # units, of small text
 
 Real = npt.NDArray[np.float64]
 
@@ -57,18 +57,19 @@ class Points(NamedTuple):
 
 
 class Dot(NamedTuple):
-    """A point in a row of `dots`; hollow ones are of a second kind."""
+    """A point in a row of `dots`."""
 
     value: float
     style: int
-    hollow: bool
     label: str
 
 
 class _Scale:
     """Numbers to places along one side of the plot."""
 
-    def __init__(self, values: Iterable[float], start: float, end: float, *, log: bool = False) -> None:
+    def __init__(
+        self, values: Iterable[float], start: float, end: float, *, log: bool = False, whole: bool = False
+    ) -> None:
         finite = [value for value in values if math.isfinite(value) and (value > 0 or not log)]
         low, high = (min(finite), max(finite)) if finite else (1.0, 2.0)
         self._log = log
@@ -81,7 +82,7 @@ class _Scale:
 
             room = 0.04 * (high - low) or 0.5
             low, high = low - room, high + room
-            found = MaxNLocator(nbins=_TICKS).tick_values(low, high)
+            found = MaxNLocator(nbins=_TICKS, integer=whole).tick_values(low, high)
             self.ticks = [float(tick) for tick in found if low <= tick <= high]
         self._low, self._high, self._start, self._end = low, high, start, end
 
@@ -100,12 +101,14 @@ def lines(
 ) -> Markup:
     """Lines over one another, each narrower than the one under it, so that those that coincide all show.
 
+    The x axis counts in whole numbers.
+
     Args:
         about: what a reader who cannot see it is told.
         log: the y axis is logarithmic.
         joined: else points alone, those of the series beside one another.
     """
-    across = _Scale([x for line in series for x in line.x], _LEFT, WIDTH - _RIGHT)
+    across = _Scale([x for line in series for x in line.x], _LEFT, WIDTH - _RIGHT, whole=True)
     up = _Scale([y for line in series for y in line.y], HEIGHT - _BOTTOM, _TOP, log=log)
     parts = [_frame(across, up, x_label, y_label)]
     for place, line in enumerate(series):
@@ -135,7 +138,7 @@ def bars(found: Sequence[Bar], about: str) -> Markup:
     finite = [value for bar in found for value in (bar.value, bar.high, bar.mark) if value is not None]
     most = max((value for value in finite if math.isfinite(value)), default=1.0) or 1.0
     longest = max((len(bar.text) for bar in found), default=0)
-    room = WIDTH - 12 - longest * 6.4
+    room = WIDTH - 12 - longest * 7.0
 
     def length(value: float | None) -> float:
         return 0.0 if value is None or not math.isfinite(value) else max(0.0, value) / most * room
@@ -170,7 +173,7 @@ def columns(values: Sequence[float], style: int, x_label: str, y_label: str, abo
     """Columns from 0, one for each value, numbered from 1."""
     height = 170
     up = _Scale((0.0, *values), height - _BOTTOM, _TOP)
-    across = _Scale((0.5, len(values) + 0.5), _LEFT, WIDTH - _RIGHT)
+    across = _Scale((0.5, len(values) + 0.5), _LEFT, WIDTH - _RIGHT, whole=True)
     width = max(1.0, 0.8 * (across(1.0) - across(0.0)))
     parts = [_frame(across, up, x_label, y_label, height)]
     for i, value in enumerate(values, 1):
@@ -208,7 +211,7 @@ def scatter(classes: Sequence[Points], x_label: str, y_label: str, about: str, *
 
 
 def dots(rows: Sequence[tuple[str, Sequence[Dot]]], limit: float, x_label: str, about: str) -> Markup:
-    """Named rows of dots between 0 and `limit`."""
+    """Named rows of dots between 0 and `limit`, each dot smaller than the one under it."""
     pitch, top = 18, 8
     left = 12 + _PER_CHARACTER * max((len(name) for name, _ in rows), default=0)
     left = min(left, 0.55 * WIDTH)
@@ -231,13 +234,12 @@ def dots(rows: Sequence[tuple[str, Sequence[Dot]]], limit: float, x_label: str, 
     )
     for row, (name, found) in enumerate(rows):
         y = top + pitch * (row + 0.5)
-        parts.append(Markup('<text class="tick end" x="{:.1f}" y="{:.1f}">{}</text>').format(left - 6, y + 3.5, name))
-        for dot in found:
+        parts.append(Markup('<text class="tick end" x="{:.1f}" y="{:.1f}">{}</text>').format(left - 9, y + 3.5, name))
+        for under, dot in enumerate(found):
             if math.isfinite(dot.value):
-                style = f"s{dot.style % _SERIES}" + (" hollow" if dot.hollow else "")
                 parts.append(
-                    Markup('<circle class="dot {}" cx="{:.1f}" cy="{:.1f}" r="3.6"><title>{}</title></circle>').format(
-                        style, place(min(dot.value, limit)), y, dot.label
+                    Markup('<circle class="dot s{}" cx="{:.1f}" cy="{:.1f}" r="{:.1f}"><title>{}</title></circle>').format(
+                        dot.style % _SERIES, place(min(dot.value, limit)), y, 5.0 - 0.9 * min(under, 3), dot.label
                     )
                 )
     return _svg(parts, WIDTH, height, about)

@@ -66,8 +66,10 @@ def render(title: str, lead: str, sections: Sequence[Section]) -> str:
     )
     template = environment.from_string(folder.joinpath("page.html").read_text(encoding="utf-8"))
     style = Markup(folder.joinpath("style.css").read_text(encoding="utf-8"))  # ours: nothing of a user's in it
+    version = project_version()
+    project = "" if version == "not installed" else f" {version}"
     return template.render(
-        title=title, lead=lead, sections=sections, style=style, project=project_version(), spec=spec.VERSION
+        title=title, lead=lead, sections=sections, style=style, project=project, spec=spec.VERSION
     )
 
 

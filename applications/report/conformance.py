@@ -82,29 +82,31 @@ def _verdicts(names: Sequence[str], shown: Sequence[tuple[Result, Json]]) -> Tab
 
 
 def _headroom(names: Sequence[str], styles: Sequence[int], shown: Sequence[tuple[Result, Json]]) -> list[Block]:
-    worst: dict[str, list[Dot]] = {}
-    rows: dict[str, dict[tuple[str, str], tuple[float, str]]] = {}
+    """A chart for each precision: the worst quantity of each vector, a dot for each certificate."""
+    worst: dict[str, dict[str, dict[str, tuple[float, str]]]] = {}  # by precision, vector and certificate
     for name, (_, content) in zip(names, shown, strict=True):
         for entry in content["headroom"]:
-            ratio, key = float(entry["ratio"]), (name, str(entry["dtype"]))
-            of_vector = rows.setdefault(str(entry["vector"]), {})
-            of_vector[key] = max(of_vector.get(key, (0.0, "")), (ratio, str(entry["quantity"])))
-    if not rows:
+            found = worst.setdefault(str(entry["dtype"]), {}).setdefault(str(entry["vector"]), {})
+            found[name] = max(found.get(name, (0.0, "")), (float(entry["ratio"]), str(entry["quantity"])))
+    if not worst:
         return []
-    for vector, found in rows.items():
-        worst[vector] = [
-            Dot(ratio, styles[list(names).index(name)], dtype == "float64", f"{name}, {dtype}: {ratio:.3f}, {quantity}")
-            for (name, dtype), (ratio, quantity) in sorted(found.items(), reverse=True)
-        ]
-    most = max((ratio, name, dtype, vector) for vector, of in rows.items() for (name, dtype), (ratio, _) in of.items())
-    about = f"Largest error in tolerances for each golden vector; the largest of all is {most[0]:.2f}, {most[3]}"
-    svg = charts.dots(list(worst.items()), 1.0, "largest error / tolerance", about)
+    drawn, said = [], []
+    for dtype, vectors in sorted(worst.items()):
+        rows = [
+            (vector, [Dot(found[name][0], style, f"{name}: {found[name][0]:.3f}, {found[name][1]}")
+                      for name, style in zip(names, styles, strict=True) if name in found])
+            for vector, found in vectors.items()
+        ]  # fmt: skip
+        ratio, name, vector = max((of[0], name, vector) for vector, found in vectors.items() for name, of in found.items())
+        said.append(f"{ratio:.2f} in {dtype} ({name}, {vector})")
+        about = f"Largest error in tolerances for each golden vector in {dtype}; the largest of all is {said[-1]}"
+        drawn.append(Chart(f"Headroom by golden vector, {dtype}", charts.dots(rows, 1.0, "error / tolerance", about)))
     legend = [Key(name, style) for name, style in zip(names, styles, strict=True)]
     caption = (
-        "Headroom: the largest error of each golden vector, in units of its tolerance, which is derived from rounding; "
-        f"1 would fail. Filled: float32; hollow: float64. The largest is {most[0]:.2f}: {most[1]}, {most[2]}, {most[3]}."
+        "The largest error of each golden vector in units of its tolerance, which is derived from rounding; 1 would "
+        f"fail. The largest: {', '.join(said)}."
     )
-    return [Charts([Chart("Headroom by golden vector", svg)], legend, caption)]
+    return [Charts(drawn, legend, caption)]
 
 
 def _clauses(names: Sequence[str], shown: Sequence[tuple[Result, Json]]) -> Table:
@@ -113,7 +115,7 @@ def _clauses(names: Sequence[str], shown: Sequence[tuple[Result, Json]]) -> Tabl
     rows: list[list[str | Cell]] = []
     for clause, text in texts.items():
         said = [of.get(clause, "untested") for of in verdicts]
-        rows.append([clause, *(Cell(word, _TONES.get(word, "")) for word in said), text])
+        rows.append([clause, *(Cell(word, _TONES.get(word, "")) for word in said), Cell(text, "long")])
     return Table("Clause by clause", ["clause", *names, "what it says"], rows, words=True)
 
 

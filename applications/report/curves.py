@@ -32,10 +32,10 @@ def section(found: Sequence[Run], families: Sequence[Sequence[Run]]) -> Section:
     """Curves and the table of where they end."""
     legend = [Key(run.label, run.style) for run in found]
     each = "one line" if len(found) == 1 else "each line narrower than the one under it, so that all show"
-    blocks: list[Block] = [Charts(_curves(found), legend, f"Negative ELBO, {each}.")]
     compared = [family for family in families if len(family) > 1]
-    for family in compared:
-        blocks += _differences(family)
+    drawn = [*_curves(found), *map(_differences, compared)]
+    blocks: list[Block] = [Charts(drawn, legend, f"Negative ELBO; {each}.")]
+    blocks += [Note(_promise(family)) for family in compared]
     if len(found) > 1 and not compared:
         blocks.append(
             Note("No two of these runs share data, sizes, seed and batch size, so their steps cannot be compared.")
@@ -62,23 +62,27 @@ def _curves(found: Sequence[Run]) -> list[Chart]:
     return [chart("Test, after each epoch", "test"), chart("Training, average during each epoch", "train")]
 
 
-def _differences(family: Sequence[Run]) -> list[Block]:
+def _differences(family: Sequence[Run]) -> Chart:
     reference = reference_of(family)
     others = [run for run in family if run is not reference]
     series = [_binned(run, reference) for run in others]
-    steps = min(len(run.curve.steps) for run in family)
     ends = "; ".join(f"{run.label} at most {relative(run, reference).max():.1e}" for run in others)
     about = f"Relative difference of the objective of a step from {reference.label}: {ends}"
     title = f"Difference of each step from {reference.label}"
-    chart = Chart(title, charts.lines(series, "epoch", "relative difference", about, log=True))
-    same = np.finfo(np.float32).eps / 2
-    words = (
-        f"Same seed, same data, same settings: the runs should compute the same. Relative difference of the objective "
-        f"of each of {steps:,} steps from that of {reference.label}; every point is the greatest of "
-        f"{max(1, steps // _BINS):,} steps. One rounding in float32 is {same:.0e}. Differences start there, and grow "
-        "from the first image for which rounding decides on which side of 0 a hidden unit lies."
+    return Chart(title, charts.lines(series, "epoch", "relative difference", about, log=True))
+
+
+def _promise(family: Sequence[Run]) -> str:
+    """What runs of one recipe should do, and how to read the chart of how far they do not."""
+    steps = min(len(run.curve.steps) for run in family)
+    runs, reference = ", ".join(run.label for run in family), reference_of(family).label
+    return (
+        f"{runs}: same seed, same data, same settings, so the same computation up to rounding. The chart of differences "
+        f"has the objectives of {steps:,} steps beside those of {reference}; every point is the greatest of "
+        f"{max(1, steps // _BINS):,} steps. One rounding in float32 is {np.finfo(np.float32).eps / 2:.0e}. Where a "
+        "line leaves that level, rounding decided for some image on which side of 0 a hidden unit lies; from there on "
+        "the runs part slowly."
     )
-    return [Charts([chart], [Key(run.label, run.style) for run in others], words)]
 
 
 def _binned(run: Run, reference: Run) -> Line:
@@ -123,5 +127,5 @@ def agreement(families: Sequence[Sequence[Run]]) -> Prose | None:
     spread = max(ends) - min(ends)
     return Prose(
         f"{len(ends)} runs of one recipe end at {min(ends):.2f} to {max(ends):.2f} nats per test image: "
-        f"{spread / min(ends):.1e} apart."
+        f"{100.0 * spread / min(ends):.2g} % apart."
     )

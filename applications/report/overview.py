@@ -1,5 +1,6 @@
 """The head of the page: what was trained, on what, and how to do it again."""
 
+import re
 from collections.abc import Callable, Sequence
 
 from applications.report import curves
@@ -46,7 +47,8 @@ def _card(run: Run) -> Card:
         for part in (describe.get("device"), config["dtype"], describe.get("precision"), _threads(describe))
         if part
     )
-    versions = ", ".join(f"{name} {version}" for name, version in dict(config.get("versions", {})).items())
+    versions = dict(config.get("versions", {})).items()
+    installed = ", ".join(f"{name} {version}" for name, version in versions if version != "not installed")
     facts = [
         Fact("framework", framework),
         Fact("computed", where),
@@ -55,10 +57,15 @@ def _card(run: Run) -> Card:
         Fact("model", f"{'-'.join(map(str, run.sizes))}, batch {config['batch_size']}"),
         Fact("trained", f"{config['epochs_done']} epochs, seed {config['seed']}{_resumed(run)}"),
         Fact("specification", str(config["spec"])),
-        Fact("versions", versions),
-        Fact("data SHA-256", str(config["dataset"]["sha256"])),
+        Fact("versions", installed),
+        Fact("data SHA-256", f"{config['dataset']['sha256']:.16}…"),
     ]
-    return Card(run.label, run.style, [fact for fact in facts if fact.value], str(config.get("command", "")))
+    return Card(run.label, run.style, [fact for fact in facts if fact.value], _parts(str(config.get("command", ""))))
+
+
+def _parts(command: str) -> list[str]:
+    """A command line, parted where a line may end."""
+    return re.split(r" (?=--)", command) if command else []
 
 
 def _threads(describe: dict[str, object]) -> str:

@@ -12,6 +12,7 @@ from applications.runs import Json
 LIKELIHOOD: Final = ("likelihood.json", "vae-rosetta/likelihood/1")
 SAMPLES: Final = ("samples.json", "vae-rosetta/samples/1")
 COMPRESSION: Final = ("compression.json", "vae-rosetta/compression/1")
+_GENERAL: Final = 5  # the look of what is no model
 
 
 def results_of(found: Sequence[Run], file: tuple[str, str]) -> list[tuple[Run, Result]]:
@@ -58,11 +59,15 @@ def samples(found: Sequence[Run]) -> Section | None:
     if not read:
         return None
     blocks: list[Block] = []
+    about: dict[str, None] = {}  # what the sets are: the same for most runs
     for run, result in read:
         if result.content is not None:
             with reading(result.path):
-                blocks += _samples(run, result.content)
+                blocks.append(_samples(run, result.content))
+                sets = result.content["sets"]
+                about["; ".join(f"{each['name']}: {each['what']}" for each in sets) + "."] = None
     if blocks:
+        blocks += map(Note, about)
         blocks.append(
             Note(
                 "Measured in the features of a small classifier trained on the training images. Real images held out "
@@ -74,15 +79,29 @@ def samples(found: Sequence[Run]) -> Section | None:
 
 
 def compression(found: Sequence[Run]) -> Section | None:
-    """Bars and a table a run; None if no run has such a file."""
+    """Bars for each run, and a table with a column for each; None if no run has such a file."""
     read = results_of(found, COMPRESSION)
     if not read:
         return None
+    drawn: list[Chart] = []
+    columns: list[dict[str, str | Cell]] = []
+    notes: dict[str, None] = {}
+    shown = [(run, result) for run, result in read if result.content is not None]
+    for run, result in shown:
+        with reading(result.path):
+            content = result.content or {}
+            drawn.append(_rates(run, content))
+            columns.append(dict(_compression_column(content)))
+            notes |= {f"Published: {figure['source']}.": None for figure in content["published"]}
     blocks: list[Block] = []
-    for run, result in read:
-        if result.content is not None:
-            with reading(result.path):
-                blocks += _compression(run, result.content)
+    if shown:
+        legend = [*(Key(run.label, run.style) for run, _ in shown), Key("general compressors", _GENERAL)]
+        legend += [Key("published", 0, "mark")] if notes else []
+        blocks.append(Charts(drawn, legend, "Bits per pixel: less is better."))
+        names = dict.fromkeys(name for column in columns for name in column)
+        rows = [[name, *(column.get(name, "") for column in columns)] for name in names]
+        blocks.append(Table("Bits per pixel, unless told otherwise", ["", *(run.label for run, _ in shown)], rows))
+        blocks += map(Note, notes)
     return Section("compression", "Lossless compression", blocks + problems(result for _, result in read))
 
 
@@ -93,7 +112,7 @@ def problems(found: Iterable[Result]) -> list[Block]:
 
 def _likelihood_column(content: Json) -> Iterator[tuple[str, str | Cell]]:
     yield "images", f"{int(content['images']):,}"
-    yield "pixels", str(content["protocol"])
+    yield "pixels", Cell(str(content["protocol"]), "text")
     elbo = content["negative_elbo"]
     yield "samples of z", f"{int(elbo['samples']):,}"
     yield "−ELBO", Cell(_figure(elbo), "strong")
@@ -107,7 +126,7 @@ def _likelihood_column(content: Json) -> Iterator[tuple[str, str | Cell]]:
         yield f"NLL, k = {int(weighted['k']):,}", Cell(_figure(weighted), "strong")
     latents = content["latents"]
     yield "active latents", f"{int(latents['active'])} of {len(latents['kl'])}"
-    yield "computed by", str(content["backend"])
+    yield "computed by", Cell(str(content["backend"]), "text")
 
 
 def _figure(found: Json) -> str:
@@ -122,7 +141,7 @@ def _kl_of_latents(run: Run, content: Json) -> Chart:
     return Chart(run.label, charts.columns(kl, run.style, "latents", "nats", about))
 
 
-def _samples(run: Run, content: Json) -> Iterator[Block]:
+def _samples(run: Run, content: Json) -> Table:
     rows = []
     for each in content["sets"]:
         near, ratio = each["neighbourhoods"], each["ratio_to_floor"]
@@ -138,47 +157,52 @@ def _samples(run: Run, content: Json) -> Iterator[Block]:
         )
     heads = ["images", "Fréchet", "× floor", "precision", "recall", "density", "coverage", "confidence", "χ² of classes"]
     judge = content["judge"]
-    yield Table(
+    return Table(
         f"{run.label}: {int(content['images']):,} samples beside as many real images; {content['protocol']}; judge "
         f"{judge['layers']}, right on {float(judge['accuracy']):.1%} of held-out images",
         heads,
         rows,
     )
-    yield Note("; ".join(f"{each['name']}: {each['what']}" for each in content["sets"]) + ".")
 
 
 def _times(ratio: float | None) -> str:
     return "" if ratio is None else f"{float(ratio):,.2f}"
 
 
-def _compression(run: Run, content: Json) -> Iterator[Block]:
+def _compression_rows(content: Json) -> list[tuple[str, float, float | None]]:
+    """Name, bits per pixel and, where there is one, the published figure; the model's own first."""
     rates, elbo = content["bits_per_pixel"], content["negative_elbo_bits_per_pixel"]
     known = {str(figure["name"]): float(figure["bits_per_pixel"]) for figure in content["published"]}
-    rows = [
+    rows: list[tuple[str, float, float | None]] = [
         ("−ELBO, float network", float(elbo["float"]), None),
         ("−ELBO, integer network", float(elbo["integer"]), None),
         ("bits-back, net", float(rates["net"]), known.get("bits-back")),
         ("bits-back, the whole file", float(rates["gross"]), None),
     ]
     others = {str(name): float(value) for name, value in content["others_bits_per_pixel"].items()}
-    rows += [(name, value, known.get(name)) for name, value in sorted(others.items(), key=lambda item: item[1])]
-    ours = len(rows) - len(others)
+    return rows + [(name, value, known.get(name)) for name, value in sorted(others.items(), key=lambda item: item[1])]
+
+
+def _rates(run: Run, content: Json) -> Chart:
+    rows, others = _compression_rows(content), content["others_bits_per_pixel"]
     found = [
-        Bar(name, value, f"{value:.4f}", run.style if row < ours else 5, mark=mark)
-        for row, (name, value, mark) in enumerate(rows)
+        Bar(name, value, f"{value:.4f}", _GENERAL if name in others else run.style, mark=mark)
+        for name, value, mark in rows
     ]
-    about = "Bits per pixel: " + "; ".join(f"{name} {value:.4f}" for name, value, _ in rows)
-    images = f"{int(content['images']):,} held-out images of {content['data']['name']}, {content['protocol']}"
-    legend = [Key("this model", run.style), Key("general compressors", 5)]
-    legend += [Key("published", 0, "mark")] if known else []
-    title = f"{run.label}: bits per pixel, less is better"
-    yield Charts([Chart(title, charts.bars(found, about))], legend, f"{images}; coded by {content['backend']}.")
-    cells = [[name, f"{value:.4f}", "" if mark is None else f"{mark:.2f}"] for name, value, mark in rows]
-    cells.append(["with the weights", f"{float(rates['with_weights']):.4f}", ""])
-    cells.append(["net / −ELBO", f"{float(content['net_over_negative_elbo']):.4f}", ""])
-    cells.append(["integer / float network", f"{float(content['integer_over_float']):.4f}", ""])
+    about = f"Bits per pixel, {run.label}: " + "; ".join(f"{name} {value:.4f}" for name, value, _ in rows)
+    return Chart(run.label, charts.bars(found, about))
+
+
+def _compression_column(content: Json) -> Iterator[tuple[str, str | Cell]]:
+    yield "images", Cell(f"{int(content['images']):,} of {content['data']['name']}, held out", "text")
+    yield "pixels", Cell(str(content["protocol"]), "text")
+    for name, value, published in _compression_rows(content):
+        yield name, Cell(f"{value:.4f}", "strong") if name == "bits-back, net" else f"{value:.4f}"
+        if published is not None:
+            yield f"{name}, published", f"{published:.2f}"
+    yield "with the weights", f"{float(content['bits_per_pixel']['with_weights']):.4f}"
+    yield "net / −ELBO, a ratio", f"{float(content['net_over_negative_elbo']):.4f}"
+    yield "integer / float network, a ratio", f"{float(content['integer_over_float']):.4f}"
     for name, value in content["images_per_second"].items():
-        cells.append([f"{name}, images/s", number(float(value), 0), ""])
-    yield Table(f"{run.label}: {images}", ["bits per pixel", "this model", "published"], cells)
-    for source in dict.fromkeys(str(figure["source"]) for figure in content["published"]):
-        yield Note(f"Published: {source}.")
+        yield f"{name}, images/s", number(float(value), 0)
+    yield "coded by", Cell(f"{content['backend']}, {content['coder']}", "text")
