@@ -139,6 +139,11 @@ class Section:
     blocks: list[Block] = field(default_factory=list)
 
 
+def counted(count: int, what: str) -> str:
+    """A count and its noun: 1 epoch, 2 epochs."""
+    return f"{count:,} {what}" + ("" if count == 1 else "s")
+
+
 def number(value: float, digits: int = 2) -> str:
     """A number with thousands separated."""
     return f"{value:,.{digits}f}"

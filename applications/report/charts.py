@@ -82,8 +82,8 @@ class _Scale:
 
             room = 0.04 * (high - low) or 0.5
             low, high = low - room, high + room
-            found = MaxNLocator(nbins=_TICKS, integer=whole).tick_values(low, high)
-            self.ticks = [float(tick) for tick in found if low <= tick <= high]
+            found = MaxNLocator(nbins=_TICKS, integer=whole, min_n_ticks=1).tick_values(low, high)
+            self.ticks = [float(tick) for tick in found if low <= tick <= high and (tick % 1 == 0 or not whole)]
         self._low, self._high, self._start, self._end = low, high, start, end
 
     def __call__(self, value: float) -> float:
@@ -160,9 +160,7 @@ def bars(found: Sequence[Bar], about: str) -> Markup:
                 Markup('<path class="whisker" d="M{:.1f} {m}H{:.1f}"/>').format(length(bar.low), ends[1], m=middle)
             )
         if bar.mark is not None:
-            parts.append(
-                Markup('<path class="mark" d="M{:.1f} {}v{}"/>').format(ends[2], top + 15, thick + 6)
-            )
+            parts.append(Markup('<path class="mark" d="M{:.1f} {}v{}"/>').format(ends[2], top + 15, thick + 6))
         parts.append(
             Markup('<text x="{:.1f}" y="{}" class="value">{}</text>').format(max(ends) + 6, middle + 4, bar.text)
         )
@@ -238,9 +236,9 @@ def dots(rows: Sequence[tuple[str, Sequence[Dot]]], limit: float, x_label: str, 
         for under, dot in enumerate(found):
             if math.isfinite(dot.value):
                 parts.append(
-                    Markup('<circle class="dot s{}" cx="{:.1f}" cy="{:.1f}" r="{:.1f}"><title>{}</title></circle>').format(
-                        dot.style % _SERIES, place(min(dot.value, limit)), y, 5.0 - 0.9 * min(under, 3), dot.label
-                    )
+                    Markup(
+                        '<circle class="dot s{}" cx="{:.1f}" cy="{:.1f}" r="{:.1f}"><title>{}</title></circle>'
+                    ).format(dot.style % _SERIES, place(min(dot.value, limit)), y, 5.0 - 0.9 * min(under, 3), dot.label)
                 )
     return _svg(parts, WIDTH, height, about)
 

@@ -10,7 +10,7 @@ from markupsafe import Markup
 
 from applications import outputs
 from applications.report import anomaly, conformance, curves, gallery, overview, results, sources, speed
-from applications.report.blocks import Section
+from applications.report.blocks import Section, counted
 from applications.versions import project_version
 from shared import files, spec
 
@@ -55,7 +55,9 @@ def report(
     ]
     page = render(title or overview.title(found), overview.lead(found), sections)
     files.write_text(out, page)
-    click.echo(f"{out}: {len(sections)} sections about {len(found)} runs, {len(page.encode()) / 1e6:.1f} MB")
+    click.echo(
+        f"{out}: {counted(len(sections), 'section')} about {counted(len(found), 'run')}, {len(page.encode()) / 1e6:.1f} MB"
+    )
 
 
 def render(title: str, lead: str, sections: Sequence[Section]) -> str:
@@ -68,9 +70,7 @@ def render(title: str, lead: str, sections: Sequence[Section]) -> str:
     style = Markup(folder.joinpath("style.css").read_text(encoding="utf-8"))  # ours: nothing of a user's in it
     version = project_version()
     project = "" if version == "not installed" else f" {version}"
-    return template.render(
-        title=title, lead=lead, sections=sections, style=style, project=project, spec=spec.VERSION
-    )
+    return template.render(title=title, lead=lead, sections=sections, style=style, project=project, spec=spec.VERSION)
 
 
 def _results(

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Final
 
 from applications.report import charts
-from applications.report.blocks import Block, Cell, Chart, Charts, Key, Note, Section, Table
+from applications.report.blocks import Block, Cell, Chart, Charts, Key, Section, Table
 from applications.report.charts import Dot
 from applications.report.results import problems
 from applications.report.sources import Result, Run, read_result, reading
@@ -69,7 +69,7 @@ def _styles(shown: Sequence[tuple[Result, Json]], found: Sequence[Run]) -> list[
 
 
 def _verdicts(names: Sequence[str], shown: Sequence[tuple[Result, Json]]) -> Table:
-    rows = []
+    rows: list[list[str | Cell]] = []
     for name, (_, content) in zip(names, shown, strict=True):
         verdict, run, counts = str(content["verdict"]), content["run"], content["counts"]
         said = ", ".join(f"{int(count):,} {result}" for result, count in counts.items() if count)
@@ -97,7 +97,9 @@ def _headroom(names: Sequence[str], styles: Sequence[int], shown: Sequence[tuple
                       for name, style in zip(names, styles, strict=True) if name in found])
             for vector, found in vectors.items()
         ]  # fmt: skip
-        ratio, name, vector = max((of[0], name, vector) for vector, found in vectors.items() for name, of in found.items())
+        ratio, name, vector = max(
+            (of[0], name, vector) for vector, found in vectors.items() for name, of in found.items()
+        )
         said.append(f"{ratio:.2f} in {dtype} ({name}, {vector})")
         about = f"Largest error in tolerances for each golden vector in {dtype}; the largest of all is {said[-1]}"
         drawn.append(Chart(f"Headroom by golden vector, {dtype}", charts.dots(rows, 1.0, "error / tolerance", about)))
@@ -117,5 +119,3 @@ def _clauses(names: Sequence[str], shown: Sequence[tuple[Result, Json]]) -> Tabl
         said = [of.get(clause, "untested") for of in verdicts]
         rows.append([clause, *(Cell(word, _TONES.get(word, "")) for word in said), Cell(text, "long")])
     return Table("Clause by clause", ["clause", *names, "what it says"], rows, words=True)
-
-

@@ -31,10 +31,12 @@ def reference_of(family: Sequence[Run]) -> Run:
 def section(found: Sequence[Run], families: Sequence[Sequence[Run]]) -> Section:
     """Curves and the table of where they end."""
     legend = [Key(run.label, run.style) for run in found]
-    each = "one line" if len(found) == 1 else "each line narrower than the one under it, so that all show"
+    each = "" if len(found) == 1 else "; each line is narrower than the one under it, so that all show"
     compared = [family for family in families if len(family) > 1]
     drawn = [*_curves(found), *map(_differences, compared)]
-    blocks: list[Block] = [Charts(drawn, legend, f"Negative ELBO; {each}.")]
+    blocks: list[Block] = [Charts(drawn, legend, f"Negative ELBO{each}.")]
+    if len({(run.config["dataset"]["sha256"], run.binarise) for run in found}) > 1:
+        blocks.append(Note("These runs have different data, or pixels: losses of such runs do not compare."))
     blocks += [Note(_promise(family)) for family in compared]
     if len(found) > 1 and not compared:
         blocks.append(
@@ -75,12 +77,13 @@ def _differences(family: Sequence[Run]) -> Chart:
 def _promise(family: Sequence[Run]) -> str:
     """What runs of one recipe should do, and how to read the chart of how far they do not."""
     steps = min(len(run.curve.steps) for run in family)
+    dtype = "float64" if all(run.config["dtype"] == "float64" for run in family) else "float32"
     runs, reference = ", ".join(run.label for run in family), reference_of(family).label
     return (
-        f"{runs}: same seed, same data, same settings, so the same computation up to rounding. The chart of differences "
-        f"has the objectives of {steps:,} steps beside those of {reference}; every point is the greatest of "
-        f"{max(1, steps // _BINS):,} steps. One rounding in float32 is {np.finfo(np.float32).eps / 2:.0e}. Where a "
-        "line leaves that level, rounding decided for some image on which side of 0 a hidden unit lies; from there on "
+        f"{runs}: same seed, same data, same settings, so the same computation up to rounding. The chart of "
+        f"differences has the objectives of {steps:,} steps beside those of {reference}; every point is the greatest "
+        f"of {max(1, steps // _BINS):,} steps. One rounding in {dtype} is {np.finfo(dtype).eps / 2:.0e}. Where a line "
+        "leaves that level, rounding decided for some image on which side of 0 a hidden unit lies; from there on "
         "the runs part slowly."
     )
 
@@ -94,7 +97,8 @@ def _binned(run: Run, reference: Run) -> Line:
 
 def _table(found: Sequence[Run], families: Sequence[Sequence[Run]]) -> Table:
     of = {run.label: family for family in families for run in family}
-    rows = []
+    compared = len(families) < len(found)
+    rows: list[list[str | Cell]] = []
     for run in found:
         curve, apart = run.curve, greatest(run, of[run.label])
         ends = [curve.train[-1], curve.test[-1], curve.reconstruction[-1], curve.kl[-1]]
@@ -106,14 +110,16 @@ def _table(found: Sequence[Run], families: Sequence[Sequence[Run]]) -> Table:
                 number(ends[0]),
                 Cell(number(ends[1]), "strong"),
                 *(number(value) for value in ends[2:]),
-                *differences,
+                *(differences if compared else ()),
                 number(float(np.median(curve.images_per_second)), 0),
             ]
         )
-    heads = ["run", "epochs", "train", "test", "reconstruction", "KL", "apart, epoch 1", "apart, all", "images/s"]
+    heads = ["run", "epochs", "train", "test", "reconstruction", "KL"]
+    heads += ["apart, epoch 1", "apart, all"] if compared else []
+    heads.append("images/s")
+    apart_in_words = "how far steps are apart, relative, from the run that has no figure there; " if compared else ""
     caption = (
-        "The last epoch, nats per image; how far steps are apart, relative, from the run that has no figure there; "
-        "median images a second of training, as the machine was then"
+        f"The last epoch, nats per image; {apart_in_words}median images a second of training, as the machine was then"
     )
     return Table(caption, heads, rows)
 

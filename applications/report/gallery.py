@@ -1,10 +1,11 @@
-"""The sections of images: noise and held-out images decoded by every run's weights, and where images lie in the latents.
+"""The sections of images: noise and held-out images decoded by every run's weights, and a map of the latents.
 
 All weights are decoded by one backend, so that what differs is what the runs learned.
 """
 
 from collections.abc import Sequence
 from pathlib import Path
+from statistics import NormalDist
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -101,7 +102,9 @@ def principal_plane(means: Real) -> tuple[Real, Real, float]:
     """The mean (L,), the first two principal axes (2, L) and their share of the variance of `means` (N, L)."""
     centre = means.mean(axis=0)
     _, singular, axes = np.linalg.svd(means - centre, full_matrices=False)
-    axes = axes[:2] * np.sign(axes[np.arange(2), np.abs(axes[:2]).argmax(axis=1)])[:, None]  # a sign that is no accident
+    axes = (
+        axes[:2] * np.sign(axes[np.arange(2), np.abs(axes[:2]).argmax(axis=1)])[:, None]
+    )  # a sign that is no accident
     total = float(np.sum(singular**2))
     return centre, axes, float(np.sum(singular[:2] ** 2)) / total if total else 0.0
 
@@ -131,11 +134,12 @@ def _family(family: Sequence[Run], decoder: Decoder, data_dir: Path | None) -> l
     if shape is None:
         none: list[Block] = [Note(f"No images: nothing tells the shape of rows of {run.sizes.input_dim} pixels.")]
         return [none, none, none, missing if seen is None else _map(family, decoder, seen)]
+    plane = _manifold(run, decoder, shape) if run.sizes.latent_dim == 2 else []
     return [
         _noise(family, decoder, shape),
         missing if seen is None else _reconstructions(family, decoder, seen, shape),
         [*missing, *_traversals(run, decoder, seen, shape)],
-        missing if seen is None else _map(family, decoder, seen),
+        [*(missing if seen is None else _map(family, decoder, seen)), *plane],
     ]
 
 
@@ -146,10 +150,12 @@ def _noise(family: Sequence[Run], decoder: Decoder, shape: tuple[int, int]) -> l
         strips.strip(run.label, f"{_ACROSS} images that the weights of {run.label} make of the noise", images, shape)
         for run, images in zip(family, decoded, strict=True)
     ]
-    caption = f"{_ACROSS} draws of the prior, decoded by {decoder.by} with the weights of each run."
-    if len(family) > 1:
+    caption = f"{_ACROSS} draws of the prior, decoded by {decoder.by} with the weights of {_names(family)}."
+    if len({run.config["epochs_done"] for run in family}) > 1:
+        caption += " No difference is shown: the runs have not had the same number of epochs."
+    elif len(family) > 1:
         difference, scale, greatest = strips.magnified(decoded)
-        label = f"difference × {scale:,.0f}"
+        label = f"difference x {scale:,.0f}"
         rows.append(strips.strip(label, f"Their greatest difference, magnified {scale:,.0f} times", difference, shape))
         caption += (
             f" Last row: the greatest difference of any two runs in each pixel, magnified {scale:,.0f} times; the "
@@ -192,9 +198,7 @@ def _traversals(run: Run, decoder: Decoder, seen: Seen | None, shape: tuple[int,
         rows.append(strips.strip(label, alt, generation.probabilities(model, z.astype(np.float32)), shape))
     which = "every latent" if len(rows) == latent_dim else f"{len(rows)} of {latent_dim} latents"
     informed = "" if kl is None else ", the most informative first by their KL over held-out images"
-    caption = (
-        f"{run.label}: {which}{informed}, each moved from −3 to 3 standard deviations of the prior, {around}."
-    )
+    caption = f"{run.label}: {which}{informed}, each moved from -3 to 3 standard deviations of the prior, {around}."
     return [Strips(caption, rows)]
 
 
@@ -223,6 +227,19 @@ def _map(family: Sequence[Run], decoder: Decoder, seen: Seen) -> list[Block]:
     legend = [Key(name, style, "class") for style, (name, _) in enumerate(classes)] if len(classes) > 1 else []
     coloured = ", coloured by class, with each label at its class's median." if legend else "."
     return [Charts(drawn, legend, caption + coloured)]
+
+
+def _manifold(run: Run, decoder: Decoder, shape: tuple[int, int]) -> list[Block]:
+    """The plane of two latents decoded, each image an equal share of the prior (Kingma & Welling 2014, figure 4)."""
+    quantiles = [NormalDist().inv_cdf((i + 0.5) / _ACROSS) for i in range(_ACROSS)]
+    across, up = np.meshgrid(quantiles, quantiles[::-1])
+    z = np.stack([across, up], axis=-1).reshape(-1, 2).astype(np.float32)  # (n n, 2)
+    alt = f"Images as latent 0 rises to the right and latent 1 upwards, decoded with the weights of {run.label}"
+    picture = strips.table(run.label, alt, generation.probabilities(decoder.model(run), z), shape, _ACROSS)
+    caption = (
+        "The latent plane, decoded: latent 0 rises to the right and latent 1 upwards, by equal shares of the prior."
+    )
+    return [Strips(caption, [picture])]
 
 
 def _classes(seen: Seen, count: int) -> list[tuple[str, npt.NDArray[np.bool_]]]:

@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable, Sequence
 
 from applications.report import curves
-from applications.report.blocks import Block, Card, Cards, Fact, Figures, Section
+from applications.report.blocks import Block, Card, Cards, Fact, Figures, Section, counted
 from applications.report.sources import Run
 
 
@@ -19,12 +19,12 @@ def lead(found: Sequence[Run]) -> str:
     """What the runs have in common, in a sentence or two."""
     sizes = _common(found, lambda run: "-".join(map(str, run.sizes)))
     words = f"A variational autoencoder of {sizes} units" if sizes else "Variational autoencoders of several sizes"
-    count = "one run" if len(found) == 1 else f"{len(found)} runs"
+    count = counted(len(found), "run")
     data = _common(found, _data_words)
     seed = _common(found, lambda run: str(run.config["seed"]))
-    epochs = _common(found, lambda run: str(run.config["epochs_done"]))
+    epochs = _common(found, lambda run: counted(run.config["epochs_done"], "epoch"))
     parts = [f"on {data}" if data else "on several data sets"]
-    parts += [f"seed {seed}" if seed else "several seeds", f"{epochs} epochs" if epochs else "of several lengths"]
+    parts += [f"seed {seed}" if seed else "several seeds", epochs or "of several lengths"]
     return f"{words}: {count} {', '.join(parts)}."
 
 
@@ -55,7 +55,7 @@ def _card(run: Run) -> Card:
         Fact("data", _data_words(run)),
         Fact("images", f"{config['dataset']['train']:,} to train on, {config['dataset']['test']:,} held out"),
         Fact("model", f"{'-'.join(map(str, run.sizes))}, batch {config['batch_size']}"),
-        Fact("trained", f"{config['epochs_done']} epochs, seed {config['seed']}{_resumed(run)}"),
+        Fact("trained", f"{counted(config['epochs_done'], 'epoch')}, seed {config['seed']}{_resumed(run)}"),
         Fact("specification", str(config["spec"])),
         Fact("versions", installed),
         Fact("data SHA-256", f"{config['dataset']['sha256']:.16}…"),
@@ -69,12 +69,12 @@ def _parts(command: str) -> list[str]:
 
 
 def _threads(describe: dict[str, object]) -> str:
-    return f"{describe['threads']} threads" if describe.get("threads") else ""
+    return f"threads: {describe['threads']}" if describe.get("threads") else ""
 
 
 def _resumed(run: Run) -> str:
     earlier = run.config.get("earlier") or []
-    return f", resumed {len(earlier)} times" if earlier else ""
+    return f", resumed {counted(len(earlier), 'time')}" if earlier else ""
 
 
 def _data_name(run: Run) -> str:

@@ -39,7 +39,7 @@ def likelihood(found: Sequence[Run]) -> Section | None:
             for anchor in content["published"]:
                 low, high = float(anchor["low"]), float(anchor["high"])
                 where = f"{anchor['source']}; {anchor['protocol']}"
-                sources[f"−ELBO published: {low:.2f} to {high:.2f} nats. {where}"] = where
+                sources[f"-ELBO published: {low:.2f} to {high:.2f} nats. {where}"] = where
     blocks: list[Block] = []
     if columns:
         names = dict.fromkeys(name for column in columns for name in column)
@@ -115,13 +115,13 @@ def _likelihood_column(content: Json) -> Iterator[tuple[str, str | Cell]]:
     yield "pixels", Cell(str(content["protocol"]), "text")
     elbo = content["negative_elbo"]
     yield "samples of z", f"{int(elbo['samples']):,}"
-    yield "−ELBO", Cell(_figure(elbo), "strong")
+    yield "-ELBO", Cell(_figure(elbo), "strong")
     for anchor in content["published"]:
         if anchor["measure"] == "negative_elbo":
-            yield "−ELBO, published", f"{float(anchor['low']):.2f} to {float(anchor['high']):.2f}"
+            yield "-ELBO, published", f"{float(anchor['low']):.2f} to {float(anchor['high']):.2f}"
     yield "reconstruction", _figure(content["reconstruction"])
     yield "KL", _figure(content["kl"])
-    yield "−ELBO, bit/pixel", f"{float(elbo['bits_per_pixel']):.4f}"
+    yield "-ELBO, bit/pixel", f"{float(elbo['bits_per_pixel']):.4f}"
     for weighted in content["importance_weighted"]:
         yield f"NLL, k = {int(weighted['k']):,}", Cell(_figure(weighted), "strong")
     latents = content["latents"]
@@ -142,7 +142,7 @@ def _kl_of_latents(run: Run, content: Json) -> Chart:
 
 
 def _samples(run: Run, content: Json) -> Table:
-    rows = []
+    rows: list[list[str | Cell]] = []
     for each in content["sets"]:
         near, ratio = each["neighbourhoods"], each["ratio_to_floor"]
         rows.append(
@@ -155,7 +155,17 @@ def _samples(run: Run, content: Json) -> Table:
                 number(float(each["labels"]["chi_square"]), 1),
             ]
         )
-    heads = ["images", "Fréchet", "× floor", "precision", "recall", "density", "coverage", "confidence", "χ² of classes"]
+    heads = [
+        "images",
+        "Fréchet",
+        "x floor",
+        "precision",
+        "recall",
+        "density",
+        "coverage",
+        "confidence",
+        "χ² of classes",
+    ]
     judge = content["judge"]
     return Table(
         f"{run.label}: {int(content['images']):,} samples beside as many real images; {content['protocol']}; judge "
@@ -174,8 +184,8 @@ def _compression_rows(content: Json) -> list[tuple[str, float, float | None]]:
     rates, elbo = content["bits_per_pixel"], content["negative_elbo_bits_per_pixel"]
     known = {str(figure["name"]): float(figure["bits_per_pixel"]) for figure in content["published"]}
     rows: list[tuple[str, float, float | None]] = [
-        ("−ELBO, float network", float(elbo["float"]), None),
-        ("−ELBO, integer network", float(elbo["integer"]), None),
+        ("-ELBO, float network", float(elbo["float"]), None),
+        ("-ELBO, integer network", float(elbo["integer"]), None),
         ("bits-back, net", float(rates["net"]), known.get("bits-back")),
         ("bits-back, the whole file", float(rates["gross"]), None),
     ]
@@ -201,7 +211,7 @@ def _compression_column(content: Json) -> Iterator[tuple[str, str | Cell]]:
         if published is not None:
             yield f"{name}, published", f"{published:.2f}"
     yield "with the weights", f"{float(content['bits_per_pixel']['with_weights']):.4f}"
-    yield "net / −ELBO, a ratio", f"{float(content['net_over_negative_elbo']):.4f}"
+    yield "net / -ELBO, a ratio", f"{float(content['net_over_negative_elbo']):.4f}"
     yield "integer / float network, a ratio", f"{float(content['integer_over_float']):.4f}"
     for name, value in content["images_per_second"].items():
         yield f"{name}, images/s", number(float(value), 0)

@@ -164,7 +164,8 @@ def _curve(folder: Path, config: Json) -> Curve:
             [objective for line in metrics for objective in line["step_objectives"]],
         )
         numbers = [np.array(part, dtype=np.float64) for part in parts]
-        return Curve(*numbers, steps_per_epoch=len(metrics[0]["step_objectives"]))
+        epoch, train, test, reconstruction, kl, rate, steps = numbers
+        return Curve(epoch, train, test, reconstruction, kl, rate, steps, len(metrics[0]["step_objectives"]))
 
 
 def _labels(folders: Sequence[Path], configs: Sequence[Json]) -> list[str]:

@@ -77,7 +77,11 @@ def _table(content: Json, batches: list[int]) -> Table:
     heads += [f"to {float(target):g} nats, s"] if target is not None else []
     rows = []
     for backend in content["backends"]:
-        cells = [_median(training[kind]["images_per_second"]) for training in backend["training"] for kind in ("fit", "train")]
+        cells = [
+            _median(training[kind]["images_per_second"])
+            for training in backend["training"]
+            for kind in ("fit", "train")
+        ]
         cells += [_median(backend["inference"][kind]) for kind in ("encode", "decode", "generate")]
         cells.append(f"{float(backend['training'][0]['first_epoch_seconds']):.2f}")
         cells.append(f"{float(backend['import_seconds']['module']['median']):.2f}")
@@ -87,7 +91,9 @@ def _table(content: Json, batches: list[int]) -> Table:
         cells = [cell for t in peer["training"] for cell in (_median(t["fit"]["images_per_second"]), "")]
         cells += ["", "", "", f"{float(peer['training'][0]['first_epoch_seconds']):.2f}", ""]
         rows.append([str(peer["name"]), *cells, *_target(peer, target)])
-    return Table("Medians; fit is the whole recipe with its random numbers, train alone the framework's part", heads, rows)
+    return Table(
+        "Medians; fit is the whole recipe with its random numbers, train alone the framework's part", heads, rows
+    )
 
 
 def _short(backend: Json) -> str:
