@@ -55,9 +55,8 @@ def report(
     ]
     page = render(title or overview.title(found), overview.lead(found), sections)
     files.write_text(out, page)
-    click.echo(
-        f"{out}: {counted(len(sections), 'section')} about {counted(len(found), 'run')}, {len(page.encode()) / 1e6:.1f} MB"
-    )
+    size = f"{len(page.encode()) / 1e6:.1f} MB"
+    click.echo(f"{out}: {counted(len(sections), 'section')} about {counted(len(found), 'run')}, {size}")
 
 
 def render(title: str, lead: str, sections: Sequence[Section]) -> str:

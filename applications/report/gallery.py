@@ -172,7 +172,7 @@ def _reconstructions(family: Sequence[Run], decoder: Decoder, seen: Seen, shape:
         decoded = generation.probabilities(model, model.encode(originals)[0])
         alt = f"The same images as the weights of {run.label} reconstruct them"
         rows.append(strips.strip(run.label, alt, decoded, shape))
-    caption = f"Held-out images of {seen.data.name}, and each decoded from the mean of its posterior."
+    caption = f"Held-out images of {Path(seen.data.name).name}, and each decoded from the mean of its posterior."
     return [Strips(caption, rows)]
 
 

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 from applications.report import curves
 from applications.report.blocks import Block, Card, Cards, Fact, Figures, Section, counted
@@ -78,7 +79,7 @@ def _resumed(run: Run) -> str:
 
 
 def _data_name(run: Run) -> str:
-    return str(run.config["data"]).rpartition("/")[2]
+    return Path(str(run.config["data"])).name
 
 
 def _data_words(run: Run) -> str:
