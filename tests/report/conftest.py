@@ -98,8 +98,8 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """54 images of 4 x 4 pixels to train on and 12 held out, of three classes."""
     path = tmp_path_factory.mktemp("data") / "tiny.npz"
     random = np.random.default_rng(0)
-    images = {name: random.random((count, 4, 4), dtype=np.float32) for name, count in (("train", 54), ("test", 12))}
-    np.savez(path, **images, y_train=np.arange(54) % 3, y_test=np.arange(12) % 3)
+    images, held_out = (random.random((count, 4, 4), dtype=np.float32) for count in (54, 12))
+    np.savez(path, train=images, test=held_out, y_train=np.arange(54) % 3, y_test=np.arange(12) % 3)
     return path
 
 

@@ -34,13 +34,12 @@ addEventListener("load", () => {{
 </script>"""
 
 
-def _measured(page: Path, width: int, folder: Path, *options: str) -> dict[str, Any]:
+def _measured(page: Path, width: int, folder: Path) -> dict[str, Any]:
     framed = folder / "framed.html"
     framed.write_text(_MEASURE.format(width=width, page=escape(page.read_text(encoding="utf-8"), quote=True)))
-    command = [
-        str(_BROWSER), "--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", f"--user-data-dir={folder / 'profile'}", *options,
-        f"--window-size={max(width, 500)},900", "--dump-dom", framed.as_uri(),
-    ]  # fmt: skip
+    switches = ("--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars")
+    window = (f"--user-data-dir={folder / 'profile'}", f"--window-size={max(width, 500)},900")
+    command = [str(_BROWSER), *switches, *window, "--dump-dom", framed.as_uri()]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
     found = re.search("FOUND({.*})END", done.stdout.replace("&quot;", '"').replace("&amp;", "&"))
     assert found, done.stdout[-2000:] + done.stderr[-2000:]

@@ -183,7 +183,9 @@ def test_runs_of_one_recipe_are_compared_step_by_step(runs: list[Path]) -> None:
     difference = curves.relative(family[1], family[0])
     steps = len(lines[0]["step_objectives"])
     assert np.flatnonzero(difference).tolist() == [steps + 2]
-    assert curves.greatest(family[1], family) == (0.0, pytest.approx(0.5))
+    greatest = curves.greatest(family[1], family)
+    assert greatest is not None
+    assert list(greatest) == pytest.approx([0.0, 0.5])
     assert curves.greatest(family[0], family) is None
 
 
