@@ -1,5 +1,6 @@
 """What a page is made of, as `page.html` renders it. Text is plain text: the template escapes all of it."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar, NamedTuple
@@ -145,5 +146,5 @@ def counted(count: int, what: str) -> str:
 
 
 def number(value: float, digits: int = 2) -> str:
-    """A number with thousands separated."""
-    return f"{value:,.{digits}f}"
+    """A number with thousands separated; "-" if there is none."""
+    return f"{value:,.{digits}f}" if math.isfinite(value) else "-"

@@ -19,6 +19,7 @@ _RIGHT: Final = 10
 _TOP: Final = 24
 _BOTTOM: Final = 36
 _TICKS: Final = 5
+_THICKEST: Final = 9.0  # units that the lines under the first may add to it
 _MARKED: Final = 25  # points up to which each is marked
 _SERIES: Final = 6  # looks of lines that the style sheet has
 _LONGEST: Final = 46  # characters of a bar's name
@@ -118,7 +119,7 @@ def lines(
             for x, y in zip(line.x, line.y, strict=True)
             if math.isfinite(x) and math.isfinite(y) and (y > 0 or not log)
         ]
-        width = 1.5 + 2.0 * (len(series) - 1 - place)
+        width = 1.6 + min(2.6, _THICKEST / len(series)) * (len(series) - 1 - place)
         style = f"s{line.style % _SERIES}"
         if joined and len(drawn) > 1:
             path = "L".join(f"{x:.1f} {y:.1f}" for x, y in drawn)
@@ -134,7 +135,7 @@ def lines(
 
 def bars(found: Sequence[Bar], about: str) -> Markup:
     """Bars from 0, one below the other, each under its name."""
-    pitch, thick = 34, 12
+    pitch, thick = 38, 12
     finite = [value for bar in found for value in (bar.value, bar.high, bar.mark) if value is not None]
     most = max((value for value in finite if math.isfinite(value)), default=1.0) or 1.0
     longest = max((len(bar.text) for bar in found), default=0)

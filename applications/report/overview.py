@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from applications.report import curves
-from applications.report.blocks import Block, Card, Cards, Fact, Figures, Section, counted
+from applications.report.blocks import Block, Card, Cards, Fact, Figures, Section, counted, number
 from applications.report.sources import Run
 
 
@@ -32,7 +32,7 @@ def lead(found: Sequence[Run]) -> str:
 def section(found: Sequence[Run], families: Sequence[Sequence[Run]]) -> Section:
     """Key figures and a card a run."""
     blocks: list[Block] = []
-    figures = [Fact(run.label, f"{run.curve.test[-1]:.2f}") for run in found]
+    figures = [Fact(run.label, number(float(run.curve.test[-1]))) for run in found]
     blocks.append(Figures("Negative ELBO on held-out images after the last epoch, nats per image", figures))
     if (said := curves.agreement(families)) is not None:
         blocks.append(said)
