@@ -86,7 +86,8 @@ def _data_words(run: Run) -> str:
     """The data set and what was done to its pixels."""
     said = run.config.get("protocol")
     if isinstance(said, dict):
-        words = f"trained {said.get('train')}, tested {said.get('test')}"
+        train, test = said.get("train"), said.get("test")
+        words = f"{train}" if train == test else f"trained {train}, tested {test}"
     else:
         words = str(run.config["dataset"]["protocol"])
     return f"{_data_name(run)} ({words})"
