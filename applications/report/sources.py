@@ -1,0 +1,180 @@
+"""What a report is made from: runs' folders, and files of results, which may be of another format than is read here."""
+
+import json
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from applications import runs, weights
+from applications.runs import Json
+from applications.weights import Weights
+from shared.spec import Sizes
+
+_NEEDED: Final = ("spec", "backend", "data", "batch_size", "seed", "dtype", "epochs_done")
+
+Real = npt.NDArray[np.float64]
+
+
+class Curve(NamedTuple):
+    """The losses of a run, in nats per image unless told otherwise."""
+
+    epoch: Real  # (E,), from 1
+    train: Real  # (E,), averages during the epoch
+    test: Real  # (E,), after the epoch; NaN where nothing was tested
+    reconstruction: Real  # (E,), the two parts of `test`
+    kl: Real  # (E,)
+    images_per_second: Real  # (E,)
+    steps: Real  # (K,), the objective of every step, summed over its batch
+    steps_per_epoch: int  # of the first epoch
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run as its folder tells it."""
+
+    folder: Path
+    label: str  # short, and of this run alone among those on the page
+    style: int  # its place among them, from 0
+    config: Json
+    curve: Curve
+    weights: Weights
+
+    @property
+    def sizes(self) -> Sizes:
+        """Of its model."""
+        return self.weights.sizes
+
+    @property
+    def binarise(self) -> str:
+        """What was done to grey pixels in training: "none" or "dynamic"."""
+        return str(self.config.get("binarise", "none"))
+
+    @property
+    def recipe(self) -> tuple[str, ...]:
+        """All that decides what is computed: runs that share it should agree up to rounding."""
+        data = self.config["dataset"]["sha256"]
+        settings = (self.config[name] for name in ("spec", "batch_size", "seed"))
+        return (str(data), *map(str, self.sizes), *map(str, settings), self.binarise)
+
+
+class Result(NamedTuple):
+    """A file of results; `content` is None if it cannot be shown, and `problem` says why."""
+
+    path: Path
+    label: str
+    content: Json | None
+    problem: str = ""
+
+
+@contextmanager
+def reading(path: Path) -> Iterator[None]:
+    """Turns the errors of reading damaged JSON into one ValueError that names the file."""
+    try:
+        yield
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+        raise ValueError(f"{path}: damaged ({type(error).__name__}: {error})") from error
+
+
+def read_runs(folders: Sequence[Path]) -> list[Run]:
+    """The runs in `folders`, in that order.
+
+    Raises:
+        FileNotFoundError: a folder is no run's.
+        TypeError, ValueError: a file is damaged, or a folder is named twice; the message names it.
+    """
+    if twice := [folder for i, folder in enumerate(folders) if folder.resolve() in {f.resolve() for f in folders[:i]}]:
+        raise ValueError(f"run: got {twice[0]} twice; expected each run once")
+    for folder in folders:
+        for name in (runs.CONFIG, runs.METRICS, runs.WEIGHTS):
+            if not (folder / name).is_file():
+                raise FileNotFoundError(
+                    f"run: got {folder}, which has no {name}; expected a run's folder, as vae train --out writes it"
+                )
+    configs = [_config(folder) for folder in folders]
+    labels = _labels(folders, configs)
+    return [
+        Run(folder, label, style, config, _curve(folder, config), weights.read(folder))
+        for style, (folder, label, config) in enumerate(zip(folders, labels, configs, strict=True))
+    ]
+
+
+def families(found: Sequence[Run]) -> list[list[Run]]:
+    """The runs grouped by recipe, in order of appearance."""
+    grouped: dict[tuple[str, ...], list[Run]] = {}
+    for run in found:
+        grouped.setdefault(run.recipe, []).append(run)
+    return list(grouped.values())
+
+
+def read_result(path: Path, label: str, formats: Collection[str | int], needed: Collection[str] = ()) -> Result:
+    """The results in `path`, if they are of one of `formats` and have the fields `needed`.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: it is not JSON.
+    """
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: got no such file; expected a file of results")
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{path}: damaged ({type(error).__name__}: {error})") from error
+    found = content.get("format") if isinstance(content, dict) else None
+    expected = " or ".join(str(each) for each in formats)
+    if found not in formats or isinstance(found, bool):
+        return Result(path, label, None, f"{path}: got format {found!r}; this page shows format {expected}")
+    if missing := [name for name in needed if name not in content]:
+        return Result(path, label, None, f"{path}: got a file without {', '.join(missing)}; it is of another kind")
+    return Result(path, label, content)
+
+
+def _config(folder: Path) -> Json:
+    config = runs.read_config(folder)
+    with reading(folder / runs.CONFIG):
+        for name in _NEEDED:
+            if isinstance(config[name], dict | list):
+                raise TypeError(f"{name} is no plain value")
+        for name in ("sha256", "train", "test", "protocol"):
+            config["dataset"][name]
+        for name in ("describe", "versions"):
+            dict(config.get(name, {}))
+        for name in ("epochs_done", "seed"):
+            config[name] = int(config[name])
+        for name in ("train", "test"):
+            config["dataset"][name] = int(config["dataset"][name])
+    return config
+
+
+def _curve(folder: Path, config: Json) -> Curve:
+    metrics = runs.read_metrics(folder)[: config["epochs_done"]]
+    with reading(folder / runs.METRICS):
+        if not metrics:
+            raise ValueError("no epoch")
+        tests = [line["test"] or {} for line in metrics]
+        parts = (
+            [line["epoch"] for line in metrics],
+            [line["train"]["objective"] for line in metrics],
+            *([test.get(name, np.nan) for test in tests] for name in ("objective", "reconstruction", "kl")),
+            [line["images_per_second"] for line in metrics],
+            [objective for line in metrics for objective in line["step_objectives"]],
+        )
+        numbers = [np.array(part, dtype=np.float64) for part in parts]
+        epoch, train, test, reconstruction, kl, rate, steps = numbers
+        return Curve(epoch, train, test, reconstruction, kl, rate, steps, len(metrics[0]["step_objectives"]))
+
+
+def _labels(folders: Sequence[Path], configs: Sequence[Json]) -> list[str]:
+    """The backends' names if no two are alike, else the folders', else their paths."""
+    for names in (
+        [str(config["backend"]) for config in configs],
+        [folder.resolve().name for folder in folders],
+        [str(folder) for folder in folders],
+    ):
+        if len(set(names)) == len(names):
+            return names
+    raise AssertionError("paths are unique")
