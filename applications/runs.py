@@ -101,10 +101,15 @@ def sizes(config: Json) -> Sizes:
     return Sizes(config["dataset"]["pixels"], config["hidden_dim"], config["latent_dim"])
 
 
-def metrics_line(epoch: Epoch) -> Json:
-    """One line of `metrics.jsonl`; the losses are averages per image in nats, `step_objectives` sums over a batch."""
+def metrics_line(epoch: Epoch, binarise: str = "none") -> Json:
+    """One line of `metrics.jsonl`; the losses are averages per image in nats, `step_objectives` sums over a batch.
+
+    `binarise`, as in `config.json`, tells of which pixels: losses of grey ones and of black and white ones do not
+    compare.
+    """
     return {
         "epoch": epoch.number,
+        "binarise": binarise,
         "train": {"objective": epoch.objective},
         "test": epoch.test._asdict() if epoch.test is not None else None,
         "seconds": epoch.seconds,
