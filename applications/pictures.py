@@ -114,7 +114,9 @@ def save_curve(
 
     figure = Figure(figsize=(6.4, 4.2), layout="constrained")
     axes = figure.subplots()
-    axes.plot(range(1, len(train) + 1), train, marker="o", markersize=4, label=f"train, average during the epoch{seen[0]}")
+    axes.plot(
+        range(1, len(train) + 1), train, marker="o", markersize=4, label=f"train, average during the epoch{seen[0]}"
+    )
     axes.plot(range(1, len(test) + 1), test, marker="s", markersize=4, label=f"test, after the epoch{seen[1]}")
     if reference is not None:
         axes.axhline(reference, color="grey", linestyle="--", label=f"published test value at epoch 10: {reference}")

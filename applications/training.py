@@ -26,7 +26,14 @@ from shared.spec import Sizes
 _PICTURED: Final = 10  # images in `reconstructions.png`
 _SAMPLED: Final = 64  # images in `samples.png`
 _PUBLISHED: Final = 105.6  # test, epoch 10, MNIST: logs of the 784-400-20 example at batch 128 end at 105.56 to 105.61
-_FIXED: Final = ("binarise", "batch_size", "seed", "latent_dim", "hidden_dim", "dtype")  # a resumed run cannot change these
+_FIXED: Final = (
+    "binarise",
+    "batch_size",
+    "seed",
+    "latent_dim",
+    "hidden_dim",
+    "dtype",
+)  # a resumed run cannot change these
 
 
 @dataclass(frozen=True)
@@ -104,7 +111,7 @@ def resume(folder: Path, given: Mapping[str, Any]) -> None:
     """
     stored = runs.read(folder)
     config = stored.config
-    config.setdefault("binarise", "none")  # runs from before there was a choice
+    config.setdefault("binarise", runs.binarise(config))
     if missing := {*Settings.__dataclass_fields__, "spec", "earlier", "describe", "versions"} - config.keys():
         raise ValueError(f"{folder / runs.CONFIG}: damaged (missing {', '.join(sorted(missing))})")
     if config["spec"] != spec.VERSION:
