@@ -1,7 +1,8 @@
-"""-log p(x|z) of a Bernoulli decoder, from logits: fast enough for thousands of samples per image, and good to 1e-6.
+"""-log p(x|z) of a Bernoulli decoder, from logits: fast enough for thousands of samples per image.
 
 Per pixel it is max(l, 0) - x l + log(1 + exp(-|l|)). The factors 1 + exp(-|l|) lie in [1, 2], so sixteen of them are
-multiplied before one logarithm is taken: that saves most of the time, and rounds less than sixteen logarithms.
+multiplied before one logarithm is taken, which saves most of the time. In float32 the error is at most a few 2^-24 for
+each pixel, of either sign: of an image of 784 pixels that costs 80 nats, about one part in ten million.
 """
 
 from typing import Final

@@ -133,8 +133,9 @@ def importance_weighted(
     total = np.zeros(len(x))  # the sum of the weights so far, over that one
     for part in _parts(model, x, ks, seed, reconstruction, progress):
         i, log_weights = part.images, part.log_weights()  # (S, B)
-        former, top[i] = top[i], np.maximum(top[i], log_weights.max(axis=0))
-        total[i] = total[i] * np.exp(former - top[i]) + np.sum(np.exp(log_weights - top[i]), axis=0)
+        risen = np.maximum(top[i], log_weights.max(axis=0))
+        total[i] = total[i] * np.exp(top[i] - risen) + np.sum(np.exp(log_weights - risen), axis=0)
+        top[i] = risen
         if part.samples.stop in ks:
             found[ks.index(part.samples.stop), i] = top[i] + np.log(total[i]) - np.log(part.samples.stop)
     return _finite(found)
