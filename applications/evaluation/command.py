@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Final
 
 import click
+import numpy as np
 
 from applications import outputs, runs
 from applications.evaluation import likelihood, published, results
@@ -89,15 +90,16 @@ def compute(model: Model, x: Array, *, samples: int, importance: int | None, see
         FloatingPointError, TypeError, ValueError: see `likelihood`.
     """
     started = time.perf_counter()
-    use = latents(model, x)
-    with counting("negative ELBO: samples", samples * len(x)) as done:
-        elbo = likelihood.negative_elbo(model, x, samples=samples, seed=seed, progress=done)
-    weighted = {}
-    if importance is not None:
-        ks = ladder(importance)
-        with counting("importance weighting: samples", importance * len(x)) as done:
-            log_likelihoods = likelihood.importance_weighted(model, x, ks=ks, seed=seed, progress=done)
-        weighted = dict(zip(ks, log_likelihoods, strict=True))
+    with np.errstate(over="ignore", invalid="ignore"):  # told as an error, of what it comes to
+        with counting("negative ELBO: samples", samples * len(x)) as done:
+            elbo = likelihood.negative_elbo(model, x, samples=samples, seed=seed, progress=done)
+        use = latents(model, x)
+        weighted = {}
+        if importance is not None:
+            ks = ladder(importance)
+            with counting("importance weighting: samples", importance * len(x)) as done:
+                log_likelihoods = likelihood.importance_weighted(model, x, ks=ks, seed=seed, progress=done)
+            weighted = dict(zip(ks, log_likelihoods, strict=True))
     return Results(seed, samples, elbo, use, weighted, time.perf_counter() - started)
 
 

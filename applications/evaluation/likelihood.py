@@ -174,7 +174,7 @@ def _parts(
             noise = _noise(seed, samples, images, mu.shape[1])  # (S, B, L)
             shape, rows = noise.shape, (-1, noise.shape[2])
             means, logvars = (np.broadcast_to(value, shape).reshape(rows) for value in (mu, logvar))
-            z = model.reparameterize(means, logvars, noise.reshape(rows))  # (S B, L)
+            z = _finite(model.reparameterize(means, logvars, noise.reshape(rows)))  # (S B, L)
             decoded = model.decode(z).reshape(*shape[:2], -1)  # (S, B, D)
             of_q = _exact(mu), _exact(logvar)
             of_z = _exact(noise), _exact(z.reshape(shape))
@@ -205,7 +205,7 @@ def _exact(values: Array) -> Real:
     return values.astype(np.float64)
 
 
-def _finite(values: Real) -> Real:
+def _finite(values: Array) -> Array:
     if not np.isfinite(values).all():
         raise FloatingPointError("the losses of these weights on these images are not finite")
     return values
