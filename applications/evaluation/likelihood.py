@@ -76,6 +76,7 @@ def negative_elbo(
     *,
     samples: int = 1,
     seed: int = 0,
+    first_image: int = 0,
     reconstruction: Reconstruction = cross_entropy.bernoulli,
     progress: Progress | None = None,
 ) -> Elbo:
@@ -84,6 +85,7 @@ def negative_elbo(
     Args:
         samples: of z for each image.
         seed: of the noise.
+        first_image: where x begins in its data set, if it is a part of one: the noise goes by that.
         reconstruction: -log p(x|z) from what the model decodes.
         progress: see `Progress`; N samples in all for each of `samples`.
 
@@ -92,8 +94,9 @@ def negative_elbo(
         TypeError, ValueError: a bad argument; the message names it.
     """
     samples = checks.count("samples", samples)
+    checks.float_array("x", x, ("N", "D"))
     found = Elbo(np.zeros(len(x)), np.empty(len(x)))
-    for part in _parts(model, x, [samples], seed, reconstruction, progress):
+    for part in _parts(model, x, [samples], seed, first_image, reconstruction, progress):
         found.reconstruction[part.images] += np.sum(part.reconstruction, axis=0) / samples
         found.kl[part.images] = np.sum(oracle.kl_terms(part.mu, part.logvar), axis=1)
     return Elbo(_finite(found.reconstruction), _finite(found.kl))
@@ -105,6 +108,7 @@ def importance_weighted(
     *,
     ks: Sequence[int],
     seed: int = 0,
+    first_image: int = 0,
     reconstruction: Reconstruction = cross_entropy.bernoulli,
     progress: Progress | None = None,
 ) -> Real:
@@ -112,7 +116,7 @@ def importance_weighted(
 
     Args:
         ks: numbers of samples, ascending; a smaller one takes the first samples of a larger one.
-        seed, reconstruction, progress: see `negative_elbo`.
+        seed, first_image, reconstruction, progress: see `negative_elbo`.
 
     Raises:
         FloatingPointError: the model's answers are not finite.
@@ -123,6 +127,7 @@ def importance_weighted(
     ks = [checks.count("ks", k) for k in ks]
     if not ks or ks != sorted(set(ks)):
         raise ValueError(f"ks: got {ks}; expected one number of samples or more, ascending")
+    checks.float_array("x", x, ("N", "D"))
     if reconstruction is cross_entropy.bernoulli and not binarisation.is_binary(x):
         raise ValueError(
             "x: got grey pixels; expected 0 and 1: importance weighting takes the log of a mean, which is not linear "
@@ -131,7 +136,7 @@ def importance_weighted(
     found = np.empty((len(ks), len(x)))
     top = np.full(len(x), -np.inf)  # the largest log weight so far
     total = np.zeros(len(x))  # the sum of the weights so far, over that one
-    for part in _parts(model, x, ks, seed, reconstruction, progress):
+    for part in _parts(model, x, ks, seed, first_image, reconstruction, progress):
         i, log_weights = part.images, part.log_weights()  # (S, B)
         risen = np.maximum(top[i], log_weights.max(axis=0))
         total[i] = total[i] * np.exp(top[i] - risen) + np.sum(np.exp(log_weights - risen), axis=0)
@@ -163,6 +168,7 @@ def _parts(
     x: Array,
     ks: Sequence[int],
     seed: int,
+    first_image: int,
     reconstruction: Reconstruction,
     progress: Progress | None,
 ) -> Iterator[_Part]:
@@ -171,7 +177,7 @@ def _parts(
         images = slice(first, min(first + _ROWS, len(x)))
         mu, logvar = model.encode(x[images])
         for samples in _spans(ks, max(1, _ROWS // len(mu))):
-            noise = _noise(seed, samples, images, mu.shape[1])  # (S, B, L)
+            noise = _noise(seed, samples, first_image + first, mu.shape)  # (S, B, L)
             shape, rows = noise.shape, (-1, noise.shape[2])
             means, logvars = (np.broadcast_to(value, shape).reshape(rows) for value in (mu, logvar))
             z = _finite(model.reparameterize(means, logvars, noise.reshape(rows)))  # (S B, L)
@@ -193,12 +199,10 @@ def _spans(ks: Sequence[int], longest: int) -> Iterator[slice]:
             start = stop
 
 
-def _noise(seed: int, samples: slice, images: slice, latent_dim: int) -> npt.NDArray[np.float32]:
-    """(S, B, L)."""
-    shape = (images.stop - images.start, latent_dim)
-    start = images.start * latent_dim
+def _noise(seed: int, samples: slice, first: int, shape: tuple[int, ...]) -> npt.NDArray[np.float32]:
+    """(S, B, L), where `shape` is (B, L) and `first` the number of the first image in its data set."""
     numbers = range(samples.start, samples.stop)
-    return np.stack([stream.normal(seed, Purpose.EVALUATION, s, shape, start=start) for s in numbers])
+    return np.stack([stream.normal(seed, Purpose.EVALUATION, s, shape, start=first * shape[1]) for s in numbers])
 
 
 def _exact(values: Array) -> Real:

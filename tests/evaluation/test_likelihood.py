@@ -209,6 +209,23 @@ def test_fewer_images_or_samples_are_the_first_ones(model: Oracle, bits: Array) 
     np.testing.assert_allclose(importance_weighted(model, bits, ks=[20]), whole[1:2], rtol=1e-12)
 
 
+def test_a_part_of_a_data_set_has_its_own_noise(model: Oracle, bits: Array) -> None:
+    for start in (0, 5, 22):
+        part = importance_weighted(model, bits[start:], ks=[3], first_image=start)
+        np.testing.assert_allclose(part, importance_weighted(model, bits, ks=[3])[:, start:], rtol=1e-12)
+        part = negative_elbo(model, bits[start:], samples=3, first_image=start).reconstruction
+        np.testing.assert_allclose(part, negative_elbo(model, bits, samples=3).reconstruction[start:], rtol=1e-12)
+
+
+@pytest.mark.parametrize(
+    "x", [np.zeros((0, 12)), np.zeros(12), np.zeros((2, 12), np.uint8)], ids=["none", "row", "bytes"]
+)
+def test_what_is_no_array_of_images_is_named(x: Array, model: Oracle) -> None:
+    for function, samples in ((negative_elbo, {"samples": 1}), (importance_weighted, {"ks": [1]})):
+        with pytest.raises((TypeError, ValueError), match=r"^x: got"):
+            function(model, x, **samples)
+
+
 def test_weights_far_apart_neither_overflow_nor_vanish(linear: LinearGaussian, x: Array) -> None:
     """Log weights of a million, where exp is 0 or infinite."""
     kept: list[Array] = []
