@@ -17,7 +17,7 @@ DRAWN: Final = "drawn"
 ROUNDED: Final = "rounded"
 CHOICES: Final = (GREY, DRAWN, ROUNDED)
 
-TRAINED_ON: Final = {"none": "grey", "dynamic": "dynamic-binarised"}  # words for `binarise` of `shared.recipe.fit`
+_TRAINED_ON: Final = {"none": "grey", "dynamic": "dynamic-binarised"}
 
 
 @dataclass(frozen=True)
@@ -44,6 +44,15 @@ class Protocol:
         return {GREY: "grey", DRAWN: drawn, ROUNDED: "rounded"}[self.binarise]
 
 
-def held_out(trained_on: str, seed: int) -> Protocol:
-    """What a run that was trained with `binarise=trained_on` and `seed` is tested on, after every epoch."""
-    return Protocol(DRAWN, seed) if trained_on == "dynamic" else Protocol(GREY)
+def trained_on(binarise: str) -> str:
+    """The name of the data that `shared.recipe.fit` trains on with `binarise`.
+
+    Raises:
+        ValueError: it knows no such.
+    """
+    return _TRAINED_ON[checks.one_of("binarise", binarise, _TRAINED_ON)]
+
+
+def held_out(binarise: str, seed: int) -> Protocol:
+    """What a run that was trained with `binarise` and `seed` is tested on, after every epoch."""
+    return Protocol(DRAWN, seed) if binarise == "dynamic" else Protocol(GREY)

@@ -26,14 +26,8 @@ from shared.spec import Sizes
 _PICTURED: Final = 10  # images in `reconstructions.png`
 _SAMPLED: Final = 64  # images in `samples.png`
 _PUBLISHED: Final = 105.6  # test, epoch 10, MNIST: logs of the 784-400-20 example at batch 128 end at 105.56 to 105.61
-_FIXED: Final = (
-    "binarise",
-    "batch_size",
-    "seed",
-    "latent_dim",
-    "hidden_dim",
-    "dtype",
-)  # a resumed run cannot change these
+# A resumed run cannot change these.
+_FIXED: Final = ("binarise", "batch_size", "seed", "latent_dim", "hidden_dim", "dtype")
 
 
 @dataclass(frozen=True)
@@ -170,7 +164,7 @@ def _config(settings: Settings, data: Dataset, backend: Backend) -> Json:
             "image_shape": data.image_shape,
             "protocol": data.protocol,
         },
-        "protocol": {"train": protocol.TRAINED_ON[settings.binarise], "test": tested_on.words(data.test)},
+        "protocol": {"train": protocol.trained_on(settings.binarise), "test": tested_on.words(data.test)},
         "epochs_done": 0,
         "describe": {**backend.describe(), **({} if settings.device == "auto" else {"device": settings.device})},
         "versions": versions(settings.backend),
@@ -246,7 +240,7 @@ def _interrupted(job: _Job, *, kept: bool) -> str:
 
 def _binarised(config: Json) -> str:
     """What is added to a run's title where its pixels are not grey."""
-    return "" if config["binarise"] == "none" else f", {protocol.TRAINED_ON[config['binarise']]}"
+    return "" if config["binarise"] == "none" else f", {protocol.trained_on(config['binarise'])}"
 
 
 def _draw(job: _Job) -> None:

@@ -5,7 +5,7 @@ import pytest
 
 from applications import protocol
 from applications.protocol import Protocol
-from shared import binarisation
+from shared import binarisation, recipe
 from shared.contract import Array
 
 
@@ -34,6 +34,7 @@ def test_bits_stay_what_they_are(name: str, grey: Array) -> None:
 
 
 def test_a_run_is_tested_on_what_it_was_trained_on() -> None:
+    assert [protocol.trained_on(binarise) for binarise in recipe.BINARISE] == ["grey", "dynamic-binarised"]
     assert protocol.held_out("none", 4) == Protocol("none")
     assert protocol.held_out("dynamic", 4) == Protocol("drawn", 4)
 
@@ -41,3 +42,5 @@ def test_a_run_is_tested_on_what_it_was_trained_on() -> None:
 def test_an_unknown_protocol_is_refused() -> None:
     with pytest.raises(ValueError, match=r"^binarise: got 'static'; expected one of none, drawn, rounded"):
         Protocol("static")
+    with pytest.raises(ValueError, match=r"^binarise: got 'static'; expected one of none, dynamic"):
+        protocol.trained_on("static")

@@ -105,7 +105,7 @@ def _heading(loaded: Loaded, images: Images, found: Results) -> list[str]:
     stored, config = loaded.weights, loaded.weights.config
     trained = ""
     if config is not None:
-        pixels = protocol.TRAINED_ON[runs.binarise(config)]
+        pixels = protocol.trained_on(runs.binarise(config))
         trained = f", {config.get('epochs_done')} epochs of {config.get('data')}, {pixels}, by {config.get('backend')}"
     count, of = len(images.x), len(images.data.test)
     which = f"{count:,} held-out images" if count == of else f"the first {count:,} of {of:,} held-out images"
