@@ -1,6 +1,7 @@
 """One entry point for every chore. A bare `nox` runs what must pass before a change lands."""
 
 import contextlib
+import shutil
 import tempfile
 from pathlib import Path
 
@@ -116,6 +117,18 @@ def seeds(session: nox.Session, backend: str) -> None:
     """One true backend on 200 fresh seeds, in one to three minutes: no alarm may sound. nox -s "seeds(jax)"."""
     install(session, backend if backend != "oracle" else "app", "conformance")
     grade_on_seeds(session, backend, *session.posargs)
+
+
+@nox.session
+def rehearsal(session: nox.Session) -> None:
+    """A stranger's port, Keras on JAX, in an empty folder with the wheel alone: its two deviations are named."""
+    wheels = Path(session.create_tmp()) / "wheels"
+    shutil.rmtree(wheels, ignore_errors=True)
+    session.install(CONSTRAINTS, "numpy", "safetensors", "pytest", "keras", "jax")
+    session.run("python", "-m", "pip", "wheel", "--quiet", "--no-deps", f"--wheel-dir={wheels}", str(ROOT))
+    (wheel,) = wheels.glob("*.whl")
+    session.install("--no-deps", "--force-reinstall", str(wheel))
+    session.run("pytest", "tests/rehearsal", *session.posargs, env=ONE_THREAD)
 
 
 @nox.session

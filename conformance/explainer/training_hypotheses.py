@@ -1,17 +1,16 @@
 """What may be wrong in Adam and in the order of things within a training step, as an oracle with that bug."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import fields, replace
-from typing import Any, Final
+from dataclasses import replace
+from typing import Final
 
 import numpy as np
 
 from conformance.explainer.model_hypotheses import Hypothesis
-from conformance.explainer.rules import Adam, Gradients, Params, Rules
+from conformance.explainer.rules import Adam, Gradients, Params, Rules, merged
 
 # A threshold between any two powers of ten that gradients come in, 2^-24 (the smallest float16) among them.
 THRESHOLDS: Final = (2.0**-24, 2e-9, 2e-8, 5e-9, 5e-7, 2.0**-14, 5e-6, 2e-10, 1e-11, 5e-4)
-_TRUE: Final = Rules()
 _PER_IMAGE: Final = Rules(reported_per_image=True)
 _PLACES: Final = {"before": "epsilon-hat", "inside": "epsilon-in-root", "after": "epsilon-value"}
 _EPSILONS: Final = (
@@ -92,7 +91,8 @@ def combined(hypotheses: list[Hypothesis]) -> Iterator[tuple[Hypothesis, Hypothe
     optimisers = [h for h in hypotheses if (h.cause, h.detail) in _OPTIMISERS]
     for loss in losses:
         for optimiser in optimisers:
-            yield loss, optimiser, replace(loss.rules, **_changes(optimiser.rules))
+            if (rules := merged(loss.rules, optimiser.rules)) is not None:
+                yield loss, optimiser, rules
 
 
 _LOSSES: Final = {
@@ -105,10 +105,6 @@ _OPTIMISERS: Final = {
     ("epsilon-hat", "epsilon is 1e-08"),
     ("epsilon-value", "epsilon is 1e-07"),
 }
-
-
-def _changes(rules: Rules) -> dict[str, Any]:
-    return {f.name: getattr(rules, f.name) for f in fields(rules) if getattr(rules, f.name) != getattr(_TRUE, f.name)}
 
 
 Change = Callable[[Gradients, Params], Gradients]
