@@ -127,9 +127,14 @@ def save_curve(
     test: Sequence[float],
     title: str,
     *,
+    seen: tuple[str, str] = ("", ""),
     reference: float | None = None,
 ) -> None:
-    """Writes the curve of both objectives, one number an epoch, atomically; `reference` is a published value.
+    """Writes the curve of both objectives, one number an epoch, atomically.
+
+    Args:
+        seen: added to the names of the two: which pixels they are of, where they differ.
+        reference: a published value.
 
     Raises:
         OSError: the file cannot be written.
@@ -139,8 +144,10 @@ def save_curve(
 
     figure = Figure(figsize=(6.4, 4.2), layout="constrained")
     axes = figure.subplots()
-    axes.plot(range(1, len(train) + 1), train, marker="o", markersize=4, label="train, average during the epoch")
-    axes.plot(range(1, len(test) + 1), test, marker="s", markersize=4, label="test, after the epoch")
+    axes.plot(
+        range(1, len(train) + 1), train, marker="o", markersize=4, label=f"train, average during the epoch{seen[0]}"
+    )
+    axes.plot(range(1, len(test) + 1), test, marker="s", markersize=4, label=f"test, after the epoch{seen[1]}")
     if reference is not None:
         axes.axhline(reference, color="grey", linestyle="--", label=f"published test value at epoch 10: {reference}")
     axes.set_title(title, fontsize="medium")

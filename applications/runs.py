@@ -101,10 +101,20 @@ def sizes(config: Json) -> Sizes:
     return Sizes(config["dataset"]["pixels"], config["hidden_dim"], config["latent_dim"])
 
 
-def metrics_line(epoch: Epoch) -> Json:
-    """One line of `metrics.jsonl`; the losses are averages per image in nats, `step_objectives` sums over a batch."""
+def binarise(config: Json) -> str:
+    """What the run was trained on, as in `shared.recipe.fit`; runs from before there was a choice, on grey pixels."""
+    return str(config.get("binarise", "none"))
+
+
+def metrics_line(epoch: Epoch, binarise: str = "none") -> Json:
+    """One line of `metrics.jsonl`; the losses are averages per image in nats, `step_objectives` sums over a batch.
+
+    `binarise`, as in `config.json`, tells of which pixels: losses of grey ones and of black and white ones do not
+    compare.
+    """
     return {
         "epoch": epoch.number,
+        "binarise": binarise,
         "train": {"objective": epoch.objective},
         "test": epoch.test._asdict() if epoch.test is not None else None,
         "seconds": epoch.seconds,
@@ -126,7 +136,7 @@ def read(folder: Path) -> Stored:
         )
     config = read_config(folder)
     state = parameters.read(folder / STATE)
-    with _naming(folder / CONFIG):
+    with naming(folder / CONFIG):
         steps = math.ceil(
             config["dataset"]["train"] / config["batch_size"]
         )  # an epoch's, the short last batch included
@@ -153,7 +163,7 @@ def read_config(folder: Path) -> Json:
         FileNotFoundError: there is no such file.
         ValueError: it is damaged.
     """
-    with _naming(folder / CONFIG):
+    with naming(folder / CONFIG):
         config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
         if not isinstance(config, dict):
             raise TypeError("expected an object")
@@ -167,7 +177,7 @@ def read_metrics(folder: Path) -> list[Json]:
         FileNotFoundError: there is no such file.
         ValueError: it is damaged.
     """
-    with _naming(folder / METRICS):
+    with naming(folder / METRICS):
         lines = [json.loads(line) for line in (folder / METRICS).read_text(encoding="utf-8").splitlines()]
         if not all(isinstance(line, dict) and "epoch" in line for line in lines):
             raise TypeError("expected an object with an epoch in every line")
@@ -175,7 +185,7 @@ def read_metrics(folder: Path) -> list[Json]:
 
 
 @contextmanager
-def _naming(path: Path) -> Iterator[None]:
+def naming(path: Path) -> Iterator[None]:
     """Turns the errors of reading damaged JSON into one that names the file."""
     try:
         yield

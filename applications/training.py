@@ -10,7 +10,7 @@ from typing import Any, Final
 import click
 import numpy as np
 
-from applications import generation, pictures, runs
+from applications import generation, pictures, protocol, runs
 from applications.errors import Interrupted
 from applications.progress import Report
 from applications.runs import Json
@@ -19,14 +19,15 @@ from applications.versions import versions
 from implementations import backend as backend_module
 from implementations import missing_packages
 from shared import datasets, parameters, recipe, spec
-from shared.contract import Backend, Trainable
+from shared.contract import Array, Backend, Trainable
 from shared.datasets import Dataset
 from shared.spec import Sizes
 
 _PICTURED: Final = 10  # images in `reconstructions.png`
 _SAMPLED: Final = 64  # images in `samples.png`
 _PUBLISHED: Final = 105.6  # test, epoch 10, MNIST: logs of the 784-400-20 example at batch 128 end at 105.56 to 105.61
-_FIXED: Final = ("batch_size", "seed", "latent_dim", "hidden_dim", "dtype")  # a resumed run cannot change these
+# A resumed run cannot change these.
+_FIXED: Final = ("binarise", "batch_size", "seed", "latent_dim", "hidden_dim", "dtype")
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,7 @@ class Settings:
     backend: str
     data: str
     data_dir: Path | None
+    binarise: str
     epochs: int
     batch_size: int
     seed: int
@@ -64,9 +66,15 @@ class _Job:
     data: Dataset
     made_folder: bool = False  # for this run: then it goes again if nothing is kept
 
+    def held_out(self) -> Array:
+        """The images to test on (M, D): drawn black and white if the run is trained on such."""
+        return protocol.held_out(self.config["binarise"], self.config["seed"]).apply(self.data.test)
+
 
 def start(settings: Settings, out: Path | None, *, force: bool) -> None:
-    """Trains from the initial weights and keeps the run in `out` (default: runs/DATA-BACKEND-seedSEED).
+    """Trains from the initial weights and keeps the run in `out`.
+
+    `out` is by default runs/DATA-BACKEND-seedSEED, with "-dynamic" after DATA where pixels are binarised.
 
     A former run there stays whole until the first epoch is over.
 
@@ -76,7 +84,8 @@ def start(settings: Settings, out: Path | None, *, force: bool) -> None:
         OSError: the folder cannot be written to.
         FloatingPointError: the losses are no longer finite.
     """
-    folder = out or Path("runs", f"{Path(settings.data).stem}-{settings.backend}-seed{settings.seed}")
+    name = Path(settings.data).stem + ("" if settings.binarise == "none" else f"-{settings.binarise}")
+    folder = out or Path("runs", f"{name}-{settings.backend}-seed{settings.seed}")
     runs.check_free(folder, force=force)
     _check_installed(settings.backend)
     data, settings = _load_data(settings)
@@ -96,6 +105,7 @@ def resume(folder: Path, given: Mapping[str, Any]) -> None:
     """
     stored = runs.read(folder)
     config = stored.config
+    config.setdefault("binarise", runs.binarise(config))
     if missing := {*Settings.__dataclass_fields__, "spec", "earlier", "describe", "versions"} - config.keys():
         raise ValueError(f"{folder / runs.CONFIG}: damaged (missing {', '.join(sorted(missing))})")
     if config["spec"] != spec.VERSION:
@@ -141,6 +151,7 @@ def _load_data(settings: Settings) -> tuple[Dataset, Settings]:
 
 def _config(settings: Settings, data: Dataset, backend: Backend) -> Json:
     """`config.json` before the first epoch."""
+    tested_on = protocol.held_out(settings.binarise, settings.seed)
     return {
         "spec": spec.VERSION,
         "command": settings.command(),
@@ -153,6 +164,7 @@ def _config(settings: Settings, data: Dataset, backend: Backend) -> Json:
             "image_shape": data.image_shape,
             "protocol": data.protocol,
         },
+        "protocol": {"train": protocol.trained_on(settings.binarise), "test": tested_on.words(data.test)},
         "epochs_done": 0,
         "describe": {**backend.describe(), **({} if settings.device == "auto" else {"device": settings.device})},
         "versions": versions(settings.backend),
@@ -166,7 +178,7 @@ def _train(job: _Job) -> None:
     click.echo(
         f"{config['backend']}: {about['framework']} {about['version']} on {about['device']}, {config['dtype']}; "
         f"{config['data']}: {dataset['train']:,} images to train on, {dataset['test']:,} to test on; "
-        f"{'-'.join(map(str, runs.sizes(config)))}, seed {config['seed']}"
+        f"{'-'.join(map(str, runs.sizes(config)))}, seed {config['seed']}{_binarised(config)}"
     )
     report = Report(epochs=config["epochs"], first_epoch=config["epochs_done"], images=dataset["train"])
     if not range(config["epochs_done"], config["epochs"]):
@@ -179,7 +191,8 @@ def _train(job: _Job) -> None:
         epochs=config["epochs"],
         batch_size=config["batch_size"],
         first_epoch=config["epochs_done"],
-        test=job.data.test,
+        binarise=config["binarise"],
+        test=job.held_out(),
         progress=report.batch,
     )
     try:
@@ -188,7 +201,7 @@ def _train(job: _Job) -> None:
                 if epoch.test is None or not math.isfinite(epoch.objective + epoch.test.objective):
                     kept = f"; {job.folder} has the epochs before" if metrics else ""
                     raise FloatingPointError(f"epoch {epoch.number}: the objective is not finite{kept}")
-                metrics.append(runs.metrics_line(epoch))
+                metrics.append(runs.metrics_line(epoch, config["binarise"]))
                 runs.write(job.folder, {**config, "epochs_done": epoch.number}, metrics, job.model)
                 report.epoch(epoch)
     except KeyboardInterrupt:
@@ -225,15 +238,24 @@ def _interrupted(job: _Job, *, kept: bool) -> str:
     return f"Interrupted: {job.folder} is whole up to epoch {done} of {job.config['epochs']}; to go on: {again}"
 
 
+def _binarised(config: Json) -> str:
+    """What is added to a run's title where its pixels are not grey."""
+    return "" if config["binarise"] == "none" else f", {protocol.trained_on(config['binarise'])}"
+
+
 def _draw(job: _Job) -> None:
     """The pictures, from the files as they stand."""
     config, metrics = runs.read_config(job.folder), runs.read_metrics(job.folder)
     sizes = runs.sizes(config)
     name, model_text = Path(config["data"]).name, "-".join(map(str, sizes))
-    title = f"{name}: {model_text}, {config['backend']}, {config['dtype']}, seed {config['seed']}"
-    classic = config["data"] == "mnist" and sizes == Sizes() and config["batch_size"] == spec.BATCH_SIZE
+    title = f"{name}: {model_text}, {config['backend']}, {config['dtype']}, seed {config['seed']}{_binarised(config)}"
+    grey = config["binarise"] == "none"
+    classic = grey and config["data"] == "mnist" and sizes == Sizes() and config["batch_size"] == spec.BATCH_SIZE
     train, test = ([line[half]["objective"] for line in metrics] for half in ("train", "test"))
-    pictures.save_curve(job.folder / runs.CURVE, train, test, title, reference=_PUBLISHED if classic else None)
+    seen = ("", "") if grey else (" (new draw every epoch)", " (one draw)")
+    pictures.save_curve(
+        job.folder / runs.CURVE, train, test, title, seen=seen, reference=_PUBLISHED if classic else None
+    )
     if job.data.image_shape is None:
         click.echo(
             f"No pictures of images: rows of {sizes.input_dim} pixels are not square, and their shape is not known."
@@ -241,8 +263,9 @@ def _draw(job: _Job) -> None:
         return
     weights = parameters.read_params(job.folder / runs.WEIGHTS, sizes)
     model = job.backend.load(weights, dtype=config["dtype"], device=config["device"])
-    count = min(_PICTURED, len(job.data.test))
-    originals = job.data.test[np.linspace(0, len(job.data.test) - 1, count).round().astype(int)]  # from all over
+    held_out = job.held_out()
+    count = min(_PICTURED, len(held_out))
+    originals = held_out[np.linspace(0, len(held_out) - 1, count).round().astype(int)]  # from all over
     mu, _ = model.encode(originals)
     reconstructions = generation.probabilities(model, mu)
     samples = generation.probabilities(model, generation.latents(config["seed"], _SAMPLED, sizes.latent_dim))

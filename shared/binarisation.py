@@ -9,16 +9,12 @@ Uniform i D + d of the stream decides pixel d of the i-th image of the data set:
 value, so that 0 stays 0 and 1 stays 1.
 """
 
-from typing import Final
-
 import numpy as np
 import numpy.typing as npt
 
 from shared import stream
 from shared.contract import Array
 from shared.stream import Purpose
-
-_ROWS: Final = 1024  # images worked on at a time: uniforms in float64 take twice the room of the images
 
 Bits = npt.NDArray[np.float32]  # of 0 and 1
 
@@ -45,9 +41,10 @@ def is_binary(x: Array) -> bool:
 
 def _below(x: Array, seed: int, purpose: Purpose, index: int) -> Bits:
     bits = np.empty(x.shape, dtype=np.float32)
-    width = x.shape[1]
-    for first in range(0, len(x), _ROWS):
-        rows = slice(first, first + _ROWS)
-        uniforms = stream.uniform(seed, purpose, index, x[rows].size, start=first * width)
-        bits[rows] = uniforms.reshape(-1, width) < x[rows]
+    flat, grey = bits.reshape(-1), x.reshape(-1)
+    position = 0
+    for uniforms in stream.uniform_chunks(seed, purpose, index, x.size):
+        pixels = slice(position, position + len(uniforms))
+        flat[pixels] = uniforms < grey[pixels]
+        position = pixels.stop
     return bits

@@ -1,8 +1,8 @@
 """The training recipe: one loop for every backend, built on the contract's `train(x, order, noise)`.
 
 Each epoch takes the order of images and their noise from the portable stream, so the same seed and data give every
-backend the same batches with the same noise. A run of E epochs equals a run of k epochs, resumed from its state with
-`first_epoch=k`.
+backend the same batches with the same noise; where pixels are binarised, the same bits too. A run of E epochs equals a
+run of k epochs, resumed from its state with `first_epoch=k`.
 """
 
 import time
@@ -11,12 +11,13 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from shared import checks, spec, stream
+from shared import binarisation, checks, spec, stream
 from shared.contract import Array, Model, Trainable
 from shared.stream import Purpose
 
 # Bounds the wait between two progress reports; an epoch of MNIST at batch 128 is 469 steps.
 MAX_STEPS_PER_CALL: Final = 512
+BINARISE: Final = ("none", "dynamic")  # what an epoch may do with grey pixels
 _EVALUATION_ROWS: Final = 1000  # images a call when evaluating: large enough to be fast, small enough to fit anywhere
 
 
@@ -49,6 +50,15 @@ def epoch_noise(seed: int, epoch: int, images_count: int, latent_dim: int) -> Ar
     return stream.normal(seed, Purpose.NOISE, epoch, (images_count, latent_dim))
 
 
+def epoch_images(x: Array, seed: int, epoch: int, binarise: str = "none") -> Array:
+    """The images x (N, D) as epoch `epoch` (from 0) sees them: themselves, or a draw of bits, frozen."""
+    if binarise == "none":
+        return x
+    bits = binarisation.dynamic(x, seed, epoch)
+    bits.setflags(write=False)
+    return bits
+
+
 def fit(
     model: Trainable,
     x: Array,
@@ -57,6 +67,7 @@ def fit(
     epochs: int = spec.EPOCHS,
     batch_size: int = spec.BATCH_SIZE,
     first_epoch: int = 0,
+    binarise: str = "none",
     test: Array | None = None,
     progress: Callable[[int, float], None] | None = None,
 ) -> Iterator[Epoch]:
@@ -69,17 +80,22 @@ def fit(
         epochs: number of the last epoch.
         batch_size: images a step; a short last batch is kept.
         first_epoch: epochs already done.
-        test: images to evaluate after every epoch.
+        binarise: "none", or "dynamic": each epoch sees its own draw of black and white pixels, in `x`'s order.
+        test: images to evaluate after every epoch, as they are.
         progress: called during an epoch with the images done in it and their average objective.
 
     Raises:
         TypeError, ValueError: a bad argument; the message names it.
     """
-    latent_dim = model.params()["encoder.fc2_mu.bias"].shape[0]
+    params = model.params()
+    latent_dim = params["encoder.fc2_mu.bias"].shape[0]
+    if checks.one_of("binarise", binarise, BINARISE) != "none":  # afterwards the model sees the bits alone
+        checks.images(x, params["decoder.fc4.bias"].shape[0], rows="N")
     epochs, batch_size = checks.count("epochs", epochs), checks.count("batch_size", batch_size)
     first_epoch = checks.count("first_epoch", first_epoch, least=0)
     seed = stream.check_seed(seed)
-    return _epochs(model, x, seed, range(first_epoch, epochs), batch_size, latent_dim, test, progress)
+    numbers = range(first_epoch, epochs)
+    return _epochs(model, x, seed, numbers, batch_size, latent_dim, binarise, test, progress)
 
 
 def _epochs(
@@ -89,6 +105,7 @@ def _epochs(
     numbers: range,
     batch_size: int,
     latent_dim: int,
+    binarise: str,
     test: Array | None,
     progress: Callable[[int, float], None] | None,
 ) -> Iterator[Epoch]:
@@ -96,13 +113,14 @@ def _epochs(
         started = time.perf_counter()
         objectives = []
         trained = 0
+        images = epoch_images(x, seed, epoch, binarise)
         order = epoch_order(seed, epoch, len(x))
         noise = epoch_noise(seed, epoch, len(x), latent_dim)
         for rows in _calls(len(x), batch_size):
             count = rows.stop - rows.start
             batch = min(batch_size, count)
             steps = order[rows].reshape(-1, batch)  # (K, B)
-            objectives.append(model.train(x, steps, noise[rows].reshape(*steps.shape, latent_dim)))
+            objectives.append(model.train(images, steps, noise[rows].reshape(*steps.shape, latent_dim)))
             trained += count
             if progress is not None:
                 progress(trained, float(np.sum(np.concatenate(objectives), dtype=np.float64)) / trained)

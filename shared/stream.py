@@ -49,6 +49,11 @@ def uniform(seed: int, purpose: Purpose, index: int, count: int, *, start: int =
     return _unit(words(seed, purpose, index, count, start=start))
 
 
+def uniform_chunks(seed: int, purpose: Purpose, index: int, count: int) -> Iterator[npt.NDArray[np.float64]]:
+    """The same uniforms from 0 on, a few thousand at a time: work on each while it is in the cache."""
+    return map(_unit, _word_chunks(seed, purpose, index, count, 0))
+
+
 def normal(
     seed: int, purpose: Purpose, index: int, shape: tuple[int, ...], *, start: int = 0
 ) -> npt.NDArray[np.float32]:

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from shared import oracle, parameters, recipe, stream
+from shared import binarisation, checks, oracle, parameters, recipe, stream
 from shared.contract import Array, Losses
 from shared.spec import Sizes
 
@@ -67,16 +67,45 @@ def test_short_last_batch_weighs_by_its_images() -> None:
     assert epoch.objective == pytest.approx(8.0, abs=0.01)
 
 
-def test_resumed_run_is_the_same_run() -> None:
+@pytest.mark.parametrize("binarise", recipe.BINARISE)
+def test_resumed_run_is_the_same_run(binarise: str) -> None:
     x = np.random.default_rng(0).random((11, 12)).astype(np.float32)
+    settings: dict[str, Any] = {"seed": 1, "batch_size": 4, "binarise": binarise}
     whole, first = (oracle.load(parameters.initial(0, SIZES)) for _ in range(2))
-    curve = [epoch.step_objectives for epoch in recipe.fit(whole, x, seed=1, epochs=4, batch_size=4)]
-    list(recipe.fit(first, x, seed=1, epochs=2, batch_size=4))
+    curve = [epoch.step_objectives for epoch in recipe.fit(whole, x, epochs=4, **settings)]
+    list(recipe.fit(first, x, epochs=2, **settings))
     second = oracle.load(parameters.initial(9, SIZES))
     second.load_state(first.state())
-    rest = list(recipe.fit(second, x, seed=1, epochs=4, batch_size=4, first_epoch=2))
+    rest = list(recipe.fit(second, x, epochs=4, first_epoch=2, **settings))
     assert [epoch.number for epoch in rest] == [3, 4]
     np.testing.assert_array_equal([epoch.step_objectives for epoch in rest], curve[2:], strict=True)
+
+
+def test_dynamic_binarisation_gives_each_epoch_its_own_frozen_bits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Three calls an epoch, all with the same array, so that it is put on a device once."""
+    monkeypatch.setattr(recipe, "MAX_STEPS_PER_CALL", 1)
+    x = np.random.default_rng(0).random((11, 12)).astype(np.float32)
+    seen: list[Array] = []
+
+    class Watching(Recorder):
+        def train(self, x: Array, order: Array, noise: Array) -> Array:
+            seen.append(x)
+            return super().train(x, order, noise)
+
+    list(recipe.fit(Watching(), x, seed=6, epochs=3, first_epoch=1, batch_size=4, binarise="dynamic"))
+    assert [i for i in range(1, 6) if seen[i] is not seen[i - 1]] == [3]
+    for bits, epoch in ((seen[0], 1), (seen[3], 2)):
+        np.testing.assert_array_equal(bits, binarisation.dynamic(x, 6, epoch), strict=True)
+        assert checks.is_frozen(bits)
+    seen.clear()
+    list(recipe.fit(Watching(), x, seed=6, epochs=1, batch_size=4))
+    assert all(images is x for images in seen)
+
+
+@pytest.mark.parametrize("bad", [np.full((3, 12), 2.0, np.float32), np.full((3, 12), np.nan), np.zeros((3, 11))])
+def test_images_to_binarise_are_checked_as_a_model_would(bad: Array) -> None:
+    with pytest.raises(ValueError, match=r"^x: got"):
+        recipe.fit(Recorder(), bad, seed=0, binarise="dynamic")
 
 
 def test_progress_reaches_all_images(x: Array, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -112,6 +141,7 @@ def test_evaluation_samples_z_with_the_streams_noise(x: Array) -> None:
         ({"batch_size": 1.5}, "batch_size"),
         ({"seed": -1}, "seed"),
         ({"first_epoch": -1}, "first_epoch"),
+        ({"binarise": "drawn"}, "binarise"),
     ],
     ids=str,
 )

@@ -126,3 +126,10 @@ def test_initial_weights_fill_their_range_evenly() -> None:
         assert np.abs(unit).max() <= 1 + 1e-7
         assert abs(unit.mean()) < 5.2 * math.sqrt(1 / 3 / unit.size), name
         assert abs((unit**2).mean() - 1 / 3) < 5.2 * math.sqrt(4 / 45 / unit.size), name
+
+
+@pytest.mark.parametrize("count", [0, 5, 8192, 20_001])
+def test_uniforms_in_chunks_are_the_same_uniforms(count: int) -> None:
+    chunks = list(stream.uniform_chunks(2, Purpose.BINARISATION, 7, count))
+    np.testing.assert_array_equal(np.concatenate(chunks), stream.uniform(2, Purpose.BINARISATION, 7, count))
+    assert max(map(len, chunks)) <= 8192

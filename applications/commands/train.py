@@ -21,6 +21,13 @@ from shared import spec
 )
 @options.data_dir
 @click.option(
+    "--binarise",
+    type=click.Choice(["none", "dynamic"]),
+    default="none",
+    show_default=True,
+    help="dynamic: black and white pixels, drawn by their grey value anew for every epoch, once for the test images.",
+)
+@click.option(
     "--epochs",
     type=options.WHOLE,
     default=spec.EPOCHS,
@@ -38,7 +45,7 @@ from shared import spec
 @click.option(
     "--out",
     type=options.PATH,
-    show_default="runs/DATA-BACKEND-seedSEED",
+    show_default="runs/DATA[-dynamic]-BACKEND-seedSEED",
     help="Folder for the run's files.",
 )
 @click.option("--resume", type=options.PATH, metavar="DIR", help="Go on with the run in DIR.")

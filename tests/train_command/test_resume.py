@@ -45,6 +45,26 @@ def test_resume_is_as_if_the_run_had_never_stopped(
     assert (config["epochs"], config["epochs_done"]) == (5, 5)
 
 
+def test_resume_keeps_to_binarised_pixels(
+    data: Path, tmp_path: Path, train: Train, run: Run, assert_same_run: Compare
+) -> None:
+    whole = run(data, tmp_path / "whole", 3, "--binarise", "dynamic")
+    parted = run(data, tmp_path / "parted", 1, "--binarise", "dynamic")
+    assert train("--resume", parted, "--epochs", 3).exit_code == 0
+    assert_same_run(parted, whole)
+    assert (runs.read_config(parted)["binarise"], len(runs.read_metrics(parted))) == ("dynamic", 3)
+
+
+def test_a_run_from_before_there_was_a_choice_goes_on_grey(
+    finished: Path, data: Path, tmp_path: Path, train: Train, run: Run, assert_same_run: Compare
+) -> None:
+    for name in ("binarise", "protocol"):
+        _forget(finished / runs.CONFIG, name)
+    assert train("--resume", finished, "--epochs", 3).exit_code == 0
+    assert_same_run(finished, run(data, tmp_path / "whole", 3))
+    assert runs.read_config(finished)["protocol"] == {"train": "grey", "test": "grey"}
+
+
 def test_resume_of_a_finished_run_draws_the_pictures_and_leaves_the_rest(finished: Path, train: Train) -> None:
     before = {name: (finished / name).read_bytes() for name in runs.FILES}
     (finished / runs.SAMPLES).unlink()
@@ -136,6 +156,7 @@ def test_ctrl_c_leaves_whole_files_that_resume_exactly(
         ("--batch-size", 5, "resume: got batch_size 5; expected the run's own, batch_size 16"),
         ("--hidden-dim", 9, "resume: got hidden_dim 9; expected the run's own, hidden_dim 8"),
         ("--latent-dim", 4, "resume: got latent_dim 4; expected the run's own, latent_dim 3"),
+        ("--binarise", "dynamic", "resume: got binarise dynamic; expected the run's own, binarise none"),
         ("--dtype", "float64", "resume: got dtype float64; expected the run's own, dtype float32"),
         ("--epochs", 1, "epochs: got 1; expected at least 2"),
         ("--out", "other", "leave out --out and --force"),

@@ -18,7 +18,7 @@ from PIL import Image
 
 from applications import generation, pictures, runs
 from applications.cli import vae
-from shared import checks, datasets, oracle, parameters, recipe
+from shared import binarisation, checks, datasets, oracle, parameters, recipe
 from shared.spec import Sizes
 
 Train = Callable[..., Result]
@@ -38,7 +38,7 @@ def test_a_run_is_the_recipe_from_the_initial_weights(data: Path, tmp_path: Path
         np.testing.assert_array_equal(state[name], value, strict=True)
     for line, epoch in zip(runs.read_metrics(folder), epochs, strict=True):
         assert epoch.test is not None
-        assert line["epoch"] == epoch.number
+        assert (line["epoch"], line["binarise"]) == (epoch.number, "none")
         assert line["train"] == {"objective": epoch.objective}
         assert line["test"] == epoch.test._asdict()
         assert line["step_objectives"] == epoch.step_objectives.tolist()
@@ -86,6 +86,36 @@ def test_config_holds_what_repeats_the_run(
     assert vae_word == "vae"
     assert CliRunner().invoke(vae, [*again, "--out", str(tmp_path / "again")]).exit_code == 0
     assert_same_run(tmp_path / "again", folder)
+
+
+def test_a_run_on_binarised_pixels_says_so_everywhere(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, train: Train, options: tuple[str, ...], sizes: Sizes
+) -> None:
+    """And is tested on one draw of the held-out images, which its pictures show."""
+    labels: list[str] = []
+    monkeypatch.setattr(pictures, "save_curve", lambda *given, seen, **_: labels.extend([given[3], *seen]))
+    monkeypatch.chdir(tmp_path)
+    result = train(*options, "--data", data, "--epochs", 2, "--seed", 5, "--binarise", "dynamic")
+    assert result.exit_code == 0, result.output
+    assert result.stdout.splitlines()[0].endswith("12-8-3, seed 5, dynamic-binarised")
+    folder = tmp_path / "runs" / "tiny-dynamic-oracle-seed5"
+    config, images = runs.read_config(folder), datasets.load(str(data))
+    assert config["binarise"] == "dynamic"
+    assert config["protocol"] == {"train": "dynamic-binarised", "test": "dynamic-binarised (one draw, seed 5)"}
+    assert "--binarise dynamic" in config["command"]
+    assert labels == ["tiny.npy: 12-8-3, oracle, float32, seed 5, dynamic-binarised", *labels[1:]]
+    assert labels[1:] == [" (new draw every epoch)", " (one draw)"]
+    model = oracle.load(parameters.initial(5, sizes))
+    test = binarisation.drawn(images.test, 5)
+    epochs = recipe.fit(model, images.train, seed=5, epochs=2, batch_size=16, binarise="dynamic", test=test)
+    for line, epoch in zip(runs.read_metrics(folder), epochs, strict=True):
+        assert epoch.test is not None
+        assert (line["binarise"], line["train"]["objective"]) == ("dynamic", epoch.objective)
+        assert line["test"] == epoch.test._asdict()
+    rebuilt = generation.probabilities(model, model.encode(test)[0])
+    pairs = np.concatenate([test, rebuilt]).reshape(-1, 4, 3)
+    with Image.open(folder / runs.RECONSTRUCTIONS) as picture:
+        assert np.array_equal(np.asarray(picture), pictures.grid(pairs, columns=6))
 
 
 def test_pictures_show_what_the_weights_decode(finished: Path, data: Path) -> None:

@@ -1,0 +1,145 @@
+"""The work of `vae evaluate`: reads weights and data, computes, prints a table, writes likelihood.json."""
+
+import json
+import time
+from pathlib import Path
+from typing import Final
+
+import click
+import numpy as np
+
+from applications import outputs, runs
+from applications.evaluation import likelihood, published, results
+from applications.evaluation.latents import latents
+from applications.evaluation.results import Images, Results
+from applications.progress import counting
+from applications.protocol import GREY, Protocol, held_out
+from applications.weights import Weights
+from applications.weights import load as load_weights
+from applications.weights import read as read_weights
+from shared import datasets, files, stream
+from shared.binarisation import is_binary
+from shared.contract import Array, Model
+from shared.datasets import Dataset
+
+FILE: Final = "likelihood.json"
+
+
+def evaluate(
+    *,
+    weights: Path,
+    data: str | None,
+    data_dir: Path | None,
+    binarise: str | None,
+    draw_seed: int,
+    samples: int,
+    importance: int | None,
+    images: int | None,
+    seed: int,
+    backend: str,
+    device: str = "auto",
+    out: Path | None = None,
+    force: bool = False,
+) -> None:
+    """Evaluates `weights` on held-out images, prints a table and writes `out`.
+
+    Args:
+        data, data_dir: see `datasets.load`; by default the run's own.
+        binarise: one of `protocol.CHOICES`; by default what the run was tested on while it was trained.
+        draw_seed: of the draw, where there is one.
+        samples: of z per image for the negative ELBO.
+        importance: the largest number of samples for the importance-weighted likelihood; None: it is left out.
+        images: how many of the held-out images, from the first; None: all.
+        seed: of the noise.
+        out: by default likelihood.json in the run's folder, and nothing where `weights` is a file.
+
+    Raises:
+        FileNotFoundError: there are no such weights or data.
+        FloatingPointError: the losses are not finite.
+        ModuleNotFoundError: the backend's framework is not installed.
+        OSError: `out` cannot be written.
+        TypeError, ValueError: a bad argument or file; the message names it.
+    """
+    for number in (seed, draw_seed):
+        stream.check_seed(number)
+    stored = read_weights(weights)
+    if out is None and weights.is_dir():
+        out = weights / FILE
+    if out is not None:
+        outputs.check(out, endings=(".json",), force=force)
+    chosen = _images(stored, _data(stored, data, data_dir), binarise, draw_seed, images)
+    if importance is not None and not is_binary(chosen.x):
+        raise ValueError(
+            f"importance: got {importance} for grey pixels; expected black and white ones (--binarise drawn): the log "
+            "of a mean is not linear in a pixel, so that the result would be no likelihood"
+        )
+    loaded = load_weights(stored, backend, device=device)
+    found = compute(loaded.model, chosen.x, samples=samples, importance=importance, seed=seed)
+    anchors = published.comparable(stored, chosen.data, len(chosen.x), chosen.words)
+    results.show(loaded, chosen, found, anchors)
+    if out is not None:
+        document = results.document(loaded, chosen, found, anchors)
+        files.write_text(out, json.dumps(document, indent=2, allow_nan=False) + "\n")
+        click.echo(f"{out}: the same for programs, {chosen.words}")
+
+
+def compute(model: Model, x: Array, *, samples: int, importance: int | None, seed: int) -> Results:
+    """All figures for the images x (N, D), with bars on stderr meanwhile.
+
+    Raises:
+        FloatingPointError, TypeError, ValueError: see `likelihood`.
+    """
+    started = time.perf_counter()
+    with np.errstate(over="ignore", invalid="ignore"):  # told as an error, of what it comes to
+        with counting("negative ELBO: samples", samples * len(x)) as done:
+            elbo = likelihood.negative_elbo(model, x, samples=samples, seed=seed, progress=done)
+        use = latents(model, x)
+        weighted = {}
+        if importance is not None:
+            ks = ladder(importance)
+            with counting("importance weighting: samples", importance * len(x)) as done:
+                log_likelihoods = likelihood.importance_weighted(model, x, ks=ks, seed=seed, progress=done)
+            weighted = dict(zip(ks, log_likelihoods, strict=True))
+    return Results(seed, samples, elbo, use, weighted, time.perf_counter() - started)
+
+
+def ladder(k: int) -> list[int]:
+    """The numbers of samples that are reported on the way to k: the powers of ten below it, and k."""
+    return [*(10**power for power in range(len(str(k))) if 10**power < k), k]
+
+
+def _data(stored: Weights, name: str | None, data_dir: Path | None) -> Dataset:
+    """The data called `name`, by default those that the weights were trained on, if they have the model's pixels."""
+    data = _own_data(stored, data_dir) if name is None else datasets.load(name, data_dir=data_dir)
+    width, expected = data.test.shape[1], stored.sizes.input_dim
+    if width != expected:
+        raise ValueError(f"data: got {data.name} with {width} pixels; expected {expected}, as {stored.file} has")
+    return data
+
+
+def _own_data(stored: Weights, data_dir: Path | None) -> Dataset:
+    config = stored.config
+    if config is None:
+        raise ValueError(f"data: {stored.file} has no {runs.CONFIG} beside it that names its data; give --data")
+    with runs.naming(stored.file.parent / runs.CONFIG):  # a damaged one
+        name, folder, sha256 = config["data"], data_dir or config["data_dir"], config["dataset"]["sha256"]
+    data = datasets.load(name, data_dir=folder)
+    if data.sha256 != sha256:
+        raise ValueError(
+            f"data: got {name} (SHA-256 {data.sha256}); expected {sha256}, as the run had; --data {name} takes it as "
+            "it is"
+        )
+    return data
+
+
+def _images(stored: Weights, data: Dataset, binarise: str | None, draw_seed: int, count: int | None) -> Images:
+    """The held-out images, or the first `count`, as they are to be evaluated."""
+    if count is not None and count > len(data.test):
+        raise ValueError(f"images: got {count}; expected at most {len(data.test)}, which {data.name} holds out")
+    if binarise is None:
+        trained_on = GREY if stored.config is None else runs.binarise(stored.config)
+        protocol = held_out(trained_on, draw_seed)
+    else:
+        protocol = Protocol(binarise, draw_seed)
+    held = data.test[:count]
+    return Images(data, protocol.apply(held), protocol.words(held), protocol)

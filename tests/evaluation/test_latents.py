@@ -1,0 +1,38 @@
+"""Which latents are used: those whose mean differs from image to image."""
+
+import numpy as np
+import pytest
+
+from applications.evaluation import likelihood
+from applications.evaluation.latents import latents
+from shared import oracle, parameters
+from shared.spec import Sizes
+
+
+def test_a_latent_is_active_where_its_mean_varies(monkeypatch: pytest.MonkeyPatch) -> None:
+    params = parameters.initial(0, Sizes(12, 8, 4))
+    params["encoder.fc2_mu.weight"][0] = 0.0  # the same for every image, however far from the prior
+    params["encoder.fc2_mu.bias"][0] = 3.0
+    params["encoder.fc2_mu.weight"][1:] *= 20
+    model = oracle.load(params, dtype="float64")
+    x = np.random.default_rng(0).random((50, 12))
+    found = latents(model, x)
+    mu, logvar = model.encode(x)
+    np.testing.assert_allclose(found.variance_of_mean, mu.var(axis=0))
+    assert found.active.tolist() == [False, True, True, True]
+    np.testing.assert_allclose(found.kl, 0.5 * np.mean(mu**2 + np.exp(logvar) - 1 - logvar, axis=0))
+    assert found.kl[0] > 4
+    assert found.kl.sum() == pytest.approx(likelihood.negative_elbo(model, x).kl.mean())
+    monkeypatch.setattr(likelihood, "_ROWS", 7)
+    np.testing.assert_allclose(latents(model, x).kl, found.kl)
+
+
+def test_the_threshold_is_a_hundredth() -> None:
+    params = parameters.initial(0, Sizes(1, 1, 2))
+    for name in params:
+        params[name][...] = 0.0
+    params["encoder.fc1.weight"][...] = 1.0
+    x = np.linspace(0, 1, 101)[:, None]
+    deviation = x.std()
+    params["encoder.fc2_mu.weight"][:, 0] = np.array([0.099, 0.101]) / deviation
+    assert latents(oracle.load(params, dtype="float64"), x).active.tolist() == [False, True]
