@@ -12,18 +12,18 @@ import numpy.typing as npt
 from rich.console import Console
 from rich.table import Table
 
-from applications import outputs, weights
+from applications import outputs, run_data, weights
 from applications.compression import codec, container, generic, images, published, tables, work
 from applications.compression.exact import Bits, ExactModel
 from applications.compression.quantisation import IntegerNetwork, quantise
 from applications.compression.work import Prepared
 from applications.progress import counting
+from applications.protocol import Protocol
 from applications.startup import load_backend, load_model
 from applications.versions import project_version
 from applications.weights import Weights
-from shared import binarisation, datasets, files, oracle, spec, stream
+from shared import files, oracle, spec, stream
 from shared.contract import Model
-from shared.datasets import Dataset
 from shared.stream import Purpose
 
 FILE: Final = "compression.json"
@@ -132,10 +132,10 @@ def evaluate(
     if out is not None:
         outputs.check(out, endings=(".json",), force=force)
     stored = weights.read(weights_path)
-    held = _data(stored, data, data_dir)
+    held = run_data.load(stored, data, data_dir)
     if images_count is not None and images_count > len(held.test):
         raise ValueError(f"images: got {images_count}; expected at most {len(held.test)}, which {held.name} holds out")
-    protocol = _protocol(held, binarise, draw_seed)
+    protocol = Protocol(binarise, draw_seed).words(held.test)
     x = images.bits(images.binarised(held.test[:images_count], binarise, draw_seed), stored.sizes.input_dim)
     network = quantise(stored.params)
     prepared = work.prepare(network, backend, device=device, lanes=lanes)
@@ -160,23 +160,6 @@ def evaluate(
     if out is not None:
         files.write_text(out, json.dumps(document, indent=2, allow_nan=False) + "\n")
         click.echo(f"{out}: the same for programs, {protocol}")
-
-
-def _data(stored: Weights, name: str | None, data_dir: Path | None) -> Dataset:
-    """The data called `name`, by default those that the weights were trained on."""
-    if name is None:
-        if stored.config is None or "data" not in stored.config:
-            raise ValueError(f"data: {stored.file} has no config.json beside it that names its data; give --data")
-        name = str(stored.config["data"])
-        data_dir = data_dir or stored.config.get("data_dir")
-    return datasets.load(name, data_dir=data_dir)
-
-
-def _protocol(held: Dataset, binarise: str, draw_seed: int) -> str:
-    """What was done to grey pixels, in words."""
-    if binarisation.is_binary(held.test):
-        return "binary as given"
-    return f"dynamic-binarised (one draw, seed {draw_seed})" if binarise == "drawn" else "rounded"
 
 
 def _document(

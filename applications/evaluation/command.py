@@ -8,7 +8,7 @@ from typing import Final
 import click
 import numpy as np
 
-from applications import outputs, runs
+from applications import outputs, run_data, runs
 from applications.evaluation import likelihood, published, results
 from applications.evaluation.latents import latents
 from applications.evaluation.results import Images, Results
@@ -17,7 +17,7 @@ from applications.protocol import GREY, Protocol, held_out
 from applications.weights import Weights
 from applications.weights import load as load_weights
 from applications.weights import read as read_weights
-from shared import datasets, files, stream
+from shared import files, stream
 from shared.binarisation import is_binary
 from shared.contract import Array, Model
 from shared.datasets import Dataset
@@ -67,7 +67,7 @@ def evaluate(
         out = weights / FILE
     if out is not None:
         outputs.check(out, endings=(".json",), force=force)
-    chosen = _images(stored, _data(stored, data, data_dir), binarise, draw_seed, images)
+    chosen = _images(stored, run_data.load(stored, data, data_dir), binarise, draw_seed, images)
     if importance is not None and not is_binary(chosen.x):
         raise ValueError(
             f"importance: got {importance} for grey pixels; expected black and white ones (--binarise drawn): the log "
@@ -106,30 +106,6 @@ def compute(model: Model, x: Array, *, samples: int, importance: int | None, see
 def ladder(k: int) -> list[int]:
     """The numbers of samples that are reported on the way to k: the powers of ten below it, and k."""
     return [*(10**power for power in range(len(str(k))) if 10**power < k), k]
-
-
-def _data(stored: Weights, name: str | None, data_dir: Path | None) -> Dataset:
-    """The data called `name`, by default those that the weights were trained on, if they have the model's pixels."""
-    data = _own_data(stored, data_dir) if name is None else datasets.load(name, data_dir=data_dir)
-    width, expected = data.test.shape[1], stored.sizes.input_dim
-    if width != expected:
-        raise ValueError(f"data: got {data.name} with {width} pixels; expected {expected}, as {stored.file} has")
-    return data
-
-
-def _own_data(stored: Weights, data_dir: Path | None) -> Dataset:
-    config = stored.config
-    if config is None:
-        raise ValueError(f"data: {stored.file} has no {runs.CONFIG} beside it that names its data; give --data")
-    with runs.naming(stored.file.parent / runs.CONFIG):  # a damaged one
-        name, folder, sha256 = config["data"], data_dir or config["data_dir"], config["dataset"]["sha256"]
-    data = datasets.load(name, data_dir=folder)
-    if data.sha256 != sha256:
-        raise ValueError(
-            f"data: got {name} (SHA-256 {data.sha256}); expected {sha256}, as the run had; --data {name} takes it as "
-            "it is"
-        )
-    return data
 
 
 def _images(stored: Weights, data: Dataset, binarise: str | None, draw_seed: int, count: int | None) -> Images:

@@ -9,7 +9,7 @@ import click
 import numpy as np
 import numpy.typing as npt
 
-from applications import outputs, pictures
+from applications import outputs, pictures, run_data
 from applications.generation import kinds, originals
 from applications.generation.decoding import latents, probabilities
 from applications.generation.kinds import Drawing
@@ -121,9 +121,9 @@ def _check(kind: str, choices: Mapping[str, Any]) -> None:
 def _data(stored: Weights, kind: str, chosen: Choices) -> Dataset | None:
     """The data set that the kind needs, or that it can use: a traversal is ordered by it."""
     optional = kind == "traversal" and chosen.image is None and chosen.data is None
-    if kind == "manifold" or (optional and (chosen.dimensions is not None or not originals.known(stored))):
+    if kind == "manifold" or (optional and (chosen.dimensions is not None or not run_data.known(stored))):
         return None
-    return originals.as_seen(stored, originals.load(stored, chosen.data, chosen.data_dir))
+    return originals.as_seen(stored, run_data.load(stored, chosen.data, chosen.data_dir))
 
 
 def _draw(loaded: Loaded, kind: str, n: int, data: Dataset | None, chosen: Choices, seed: int) -> Drawing:

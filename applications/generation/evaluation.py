@@ -10,8 +10,8 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from applications import outputs, versions
-from applications.generation import comparison, judge, originals, quality
+from applications import outputs, run_data, versions
+from applications.generation import comparison, judge, quality
 from applications.generation.comparison import Measures, Reference
 from applications.generation.judge import Judge
 from applications.progress import counting
@@ -60,7 +60,7 @@ def evaluate(
         outputs.check(out, endings=(".json",), force=force)
     stream.check_seed(seed)
     stored = read_weights(weights)
-    images = originals.load(stored, data, data_dir)
+    images = run_data.load(stored, data, data_dir)
     if images.train_labels is None or images.test_labels is None:
         raise ValueError(
             f"data: got {images.name}, which has no labels; expected some, to train the judge of samples by"

@@ -11,13 +11,12 @@ from typing import Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from applications import generation
+from applications import generation, protocol, run_data
 from applications.report import charts, strips
 from applications.report.blocks import Block, Chart, Charts, Heading, Key, Note, Section, Strip, Strips
 from applications.report.charts import Points
 from applications.report.sources import Real, Run
 from applications.weights import load as load_weights
-from shared import binarisation, datasets
 from shared.contract import Array, Model
 from shared.datasets import Dataset
 from shared.oracle import kl_terms
@@ -81,13 +80,9 @@ def held_out(family: Sequence[Run], data_dir: Path | None) -> Seen:
     Raises:
         ImportError, OSError, ValueError: they cannot be loaded, or are others than the runs had.
     """
-    config = family[0].config
-    name, folder = str(config["data"]), config.get("data_dir")
-    data = datasets.load(name, data_dir=data_dir if data_dir and name == "mnist" else folder)
-    if data.sha256 != config["dataset"]["sha256"]:
-        raise ValueError(f"{name} has the SHA-256 {data.sha256}, and the run had {config['dataset']['sha256']}")
-    drawn = family[0].binarise == "dynamic"
-    x = binarisation.drawn(data.test, int(config["seed"])) if drawn else data.test
+    run = family[0]
+    data = run_data.load(run.weights, data_dir=data_dir if run.config["data"] == "mnist" else None)
+    x = protocol.held_out(run.binarise, int(run.config["seed"])).apply(data.test)
     return Seen(data, x, data.test_labels)
 
 

@@ -106,9 +106,9 @@ def test_the_file_for_programs(grey: Path, weights: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ((), "config.json beside it that names its data; give --data"),
+        ((), "names its data; give --data"),
         (("--data", "GREY", "--images", 11), "images: got 11; expected at most 10, which"),
-        (("--data", "mnist-5k"), "images: got 784 pixels each; expected 12, as the model has"),
+        (("--data", "mnist-5k"), "data: got mnist-5k with 784 pixels; expected 12, as "),
         (("--data", "GREY", "--out", "x.txt"), "out: got x.txt; expected a name that ends in .json"),
         (("--data", "GREY", "--seed", 2**64), f"seed: got {2**64}; expected a whole number"),
     ],

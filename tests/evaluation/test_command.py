@@ -166,7 +166,7 @@ def test_weights_of_no_known_run_are_evaluated_on_data_that_are_named(
     refused = evaluate(weights=stray)
     assert (refused.exit_code, refused.stderr) == (
         2,
-        f"Error: data: {stray} has no config.json beside it that names its data; give --data\n",
+        f"Error: data: no config.json beside {stray} names its data; give --data\n",
     )
     assert evaluate("--data", template / "tiny.npy", weights=stray).exit_code == 0
     assert (found(tmp_path)["trained"], found(tmp_path)["protocol"]) == (None, "grey")
@@ -219,12 +219,13 @@ def test_bad_input_is_told_in_a_line(
     assert [path.name for path in tmp_path.iterdir()] == ["wide.npy"]
 
 
-def test_a_damaged_config_is_told(evaluate: Call, template: Path, tmp_path: Path) -> None:
+def test_a_config_without_data_is_told(evaluate: Call, template: Path, tmp_path: Path) -> None:
     (tmp_path / runs.WEIGHTS).write_bytes((template / "none" / runs.WEIGHTS).read_bytes())
     (tmp_path / runs.CONFIG).write_text("{}")
     result = evaluate(weights=tmp_path)
     assert result.exit_code == 2
-    assert result.stderr == f"Error: {tmp_path / runs.CONFIG}: damaged (KeyError: 'data')\n"
+    file = tmp_path / runs.WEIGHTS
+    assert result.stderr == f"Error: data: no config.json beside {file} names its data; give --data\n"
 
 
 def test_losses_that_are_not_finite_are_told(evaluate: Call, tmp_path: Path, template: Path) -> None:

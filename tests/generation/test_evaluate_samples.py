@@ -154,5 +154,5 @@ def test_data_need_labels_and_must_be_known(vae_command: Command, run: Path, tmp
     assert (result.exit_code, result.stderr) == (2, expected)
     (run / "config.json").unlink()
     result = vae_command("evaluate", "samples", "--weights", run)
-    expected = f"Error: data: no config.json beside {run / 'weights.safetensors'} tells the run's own; give --data\n"
+    expected = f"Error: data: no config.json beside {run / 'weights.safetensors'} names its data; give --data\n"
     assert (result.exit_code, result.stderr) == (2, expected)

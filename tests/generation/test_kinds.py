@@ -238,12 +238,12 @@ def test_data_must_be_known_and_fit(run: Path, vae_command: Command, tmp_path: P
     np.save(tmp_path / "large.npy", np.zeros((20, 16)))
     result = vae_command(*arguments, "--data", tmp_path / "large.npy")
     assert result.exit_code == 2
-    assert result.stderr.endswith("large.npy, images of 16 pixels; expected 12, as the model has\n")
+    assert result.stderr.endswith(f"large.npy with 16 pixels; expected 12, as {run / 'weights.safetensors'} has\n")
     (run / "config.json").unlink()
     result = vae_command(*arguments)
     assert (result.exit_code, result.stderr) == (
         2,
-        f"Error: data: no config.json beside {run / 'weights.safetensors'} tells the run's own; give --data\n",
+        f"Error: data: no config.json beside {run / 'weights.safetensors'} names its data; give --data\n",
     )
 
 

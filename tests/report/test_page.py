@@ -174,7 +174,7 @@ def test_missing_data_leave_what_needs_none(
     (runs[0] / "config.json").write_text(json.dumps(config))
     assert report(runs[0], "--out", tmp_path / "report.html").exit_code == 0
     page = read(tmp_path / "report.html")
-    assert page.text.count("and the run had 0000") == 3
+    assert page.text.count("expected 0000") == 3
     assert len(page.of("img")) == 1 + 3  # the noise, and a traversal for each latent around 0
 
 
