@@ -11,7 +11,9 @@ except ModuleNotFoundError as error:  # NumPy and safetensors are all that this 
     raise SystemExit("Error: the vae command needs click; try: pip install 'vae-rosetta[app]'") from error
 
 from applications.commands.backends import backends
+from applications.commands.evaluate import evaluate
 from applications.commands.generate import generate
+from applications.commands.score import score
 from applications.commands.train import train
 from applications.errors import OneLineErrors
 from shared import spec
@@ -40,7 +42,7 @@ def vae(traceback: bool) -> None:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 
-for _command in (train, generate, backends):
+for _command in (train, generate, evaluate, score, backends):
     vae.add_command(_command)
 
 
