@@ -8,6 +8,8 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from applications.detection import scores
+
 _PIXELS: Final = 2**22  # in a part: 16 MB as float32, whatever the size of the file
 
 Raw = npt.NDArray[Any]  # (n, D), integers or floats, as stored
@@ -28,6 +30,11 @@ class Part(NamedTuple):
     x: Pixels  # (n, D)
     names: list[str] | None  # of the rows, if they have names
 
+    def split(self, rows: int) -> tuple["Part", "Part"]:
+        """The first rows, and the others."""
+        names = (None, None) if self.names is None else (self.names[:rows], self.names[rows:])
+        return Part(self.start, self.x[:rows], names[0]), Part(self.start + rows, self.x[rows:], names[1])
+
 
 @dataclass(frozen=True)
 class Source:
@@ -46,18 +53,39 @@ class Source:
             OSError, ValueError: the file is damaged, empty, or holds what is no pixel; the message names the row.
         """
         scale = _Scale(self.path)
-        start = 0
+        start, read = 0, 0
+        held: list[Part] = []  # that do not fill a part yet: a reader may stop where its file has a seam
         for pixels, names in self.read():
-            yield Part(start, scale(pixels, start), names)
-            start += len(pixels)
-        if not start:
+            held.append(Part(read, scale(pixels, read), names))
+            read += len(pixels)
+            step = rows_in_a_part(pixels.shape[1])
+            while read - start >= step:
+                part, rest = _joined(held).split(step)
+                yield part
+                start, held = start + step, [rest]
+        if read > start:
+            yield _joined(held)
+        if not read:
             raise ValueError(f"{self.path}: got no rows; expected at least one image")
         scale.finish()
 
 
 def rows_in_a_part(pixels: int) -> int:
-    """How many rows of that many pixels are read at a time."""
-    return max(1, _PIXELS // pixels)
+    """How many rows of that many pixels are read at a time: a multiple or a divisor of what a model takes in a call.
+
+    So all calls but the last see the same number of rows, and no framework compiles another program for each.
+    """
+    most = max(1, _PIXELS // pixels)
+    if most >= scores.ROWS:
+        return most - most % scores.ROWS
+    return next(rows for rows in range(most, 0, -1) if scores.ROWS % rows == 0)
+
+
+def _joined(parts: list[Part]) -> Part:
+    if len(parts) == 1:
+        return parts[0]
+    names = None if parts[0].names is None else [name for part in parts for name in part.names or ()]
+    return Part(parts[0].start, np.concatenate([part.x for part in parts]), names)
 
 
 def check_pixels(path: Path, pixels: int, expected: int, what: str) -> None:
@@ -93,7 +121,7 @@ class _Scale:
             bad = (pixels < 0) | (pixels > 255)
             self._refuse(pixels, bad, start, "whole numbers from 0 to 255, or numbers in [0, 1] with a decimal point")
             self._greatest = max(self._greatest, int(pixels.max(initial=0)))
-            return np.divide(pixels, np.float32(255), dtype=np.float32)
+            return np.divide(pixels, np.float32(255), dtype=np.float32, order="C")
         hint = " (divide by 255, or store whole numbers)"
         self._refuse(pixels, (pixels < 0.0) | (pixels > 1.0), start, f"numbers in [0, 1]{hint}")
         return np.ascontiguousarray(pixels, dtype=np.float32)

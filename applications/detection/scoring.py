@@ -84,8 +84,7 @@ def run(
         OSError: a file cannot be written; the former one is then as it was.
     """
     _check_outputs(out, picture, force=force)
-    if settings.threshold is not None and settings.normal is not None:
-        raise ValueError(f"threshold: got {settings.threshold:g} and the normal data {settings.normal}; expected one")
+    _check_threshold(settings)
     stored = weights.read(settings.weights)
     source = open_source(settings.source, stored.sizes.input_dim, columns=settings.columns, name=settings.id)
     shape = None if picture is None else stored.image_shape(image_shape or source.image_shape)
@@ -118,6 +117,16 @@ def run(
         )
     _print(settings, loaded, summary, top, seconds)
     click.echo(f"{out}: {count:,} rows at {count / seconds:,.0f} rows/s" + (f"; {picture}" if picture else ""))
+
+
+def _check_threshold(settings: Settings) -> None:
+    if settings.threshold is None:
+        return
+    if not np.isfinite(settings.threshold):
+        raise ValueError(f"threshold: got {settings.threshold}; expected a finite number, in nats")
+    other = f"the normal data {settings.normal}" if settings.normal is not None else "--no-threshold"
+    if settings.normal is not None or settings.no_threshold:
+        raise ValueError(f"threshold: got {settings.threshold:g} and {other}; expected one of the two")
 
 
 def _check_outputs(out: Path, picture: Path | None, *, force: bool) -> None:
