@@ -73,14 +73,17 @@ def test_the_two_averages_differ_and_are_ordered(model: Oracle, images: Array) -
 
 
 def test_importance_weights_undo_the_posterior_where_the_decoder_ignores_z(params: Params, images: Array) -> None:
-    ignoring = {**params, "decoder.fc3.weight": np.zeros_like(params["decoder.fc3.weight"])}
+    ignoring = {name: np.zeros_like(value) if "logvar" in name else value for name, value in params.items()}
+    ignoring["encoder.fc2_logvar.bias"] += np.float32(np.log(2))  # wider than the prior: no weight is large
+    ignoring["encoder.fc2_mu.weight"] = ignoring["encoder.fc2_mu.weight"] / 10
+    ignoring["decoder.fc3.weight"] = np.zeros_like(params["decoder.fc3.weight"])
     x = images[:20]
-    found = scores.scores(oracle.load(ignoring), x, samples=2000)
+    found = scores.scores(oracle.load(ignoring), x, samples=1000)
     at_mean = found["reconstruction-at-mean"]  # then -log p(x) itself
-    np.testing.assert_allclose(found["iwae-k"], at_mean, atol=0.3)
+    np.testing.assert_allclose(found["iwae-k"], at_mean, atol=0.15)
     np.testing.assert_allclose(found["reconstruction-log-prob"], at_mean, rtol=1e-6)
     np.testing.assert_allclose(found["reconstruction-log-mean-prob"], at_mean, rtol=1e-6)
-    assert (found["elbo"] > at_mean + 0.2).all()  # by kl
+    assert (found["elbo"] > at_mean + 0.4).all()  # by kl
 
 
 @pytest.mark.parametrize("name", ["elbo", "iwae-k"])

@@ -87,7 +87,8 @@ class _Single:
         return self._linear("encoder.fc2_mu", hidden), self._linear("encoder.fc2_logvar", hidden)
 
     def reparameterize(self, mu: Array, logvar: Array, noise: Array) -> Array:
-        return mu + np.exp(logvar / np.float32(2)) * noise
+        z: Array = mu + np.exp(logvar / np.float32(2)) * noise
+        return z
 
     def decode(self, z: Array) -> Array:
         return self._linear("decoder.fc4", np.maximum(self._linear("decoder.fc3", z), np.float32(0)))
