@@ -25,6 +25,7 @@ FORMAT: Final = "vae-rosetta/scores/1"
 _SHOWN: Final = 10  # rows of the table
 _PICTURED: Final = 100  # images of the picture
 _IN_A_ROW: Final = 10
+_NEAR_LISTED: Final = 100  # in the summary; the file marks all
 
 
 @dataclass(frozen=True)
@@ -73,6 +74,22 @@ class _Top:
         self.scores, self.images = found[best], images[best]
 
 
+@dataclass
+class _Found:
+    """What is counted along the way."""
+
+    rows: int = 0
+    flagged: int = 0
+    near: int = 0
+    near_rows: list[int] = field(default_factory=list)  # the first ones
+
+    def add(self, start: int, decided: threshold.Decisions) -> None:
+        self.flagged += int(decided.flagged.sum())
+        self.near += int(decided.near.sum())
+        near = start + np.flatnonzero(decided.near)
+        self.near_rows += near[: _NEAR_LISTED - len(self.near_rows)].tolist()
+
+
 def run(
     settings: Settings, *, out: Path, picture: Path | None, image_shape: tuple[int, int] | None, force: bool
 ) -> None:
@@ -91,7 +108,7 @@ def run(
     normal = None if settings.no_threshold or settings.threshold is not None else _normal(settings, stored)
     loaded = weights.load(stored, settings.backend, device=settings.device)
     limit = None if normal is None else _calibrate(settings, loaded, normal)
-    top, count, flagged, near = _Top(), 0, 0, 0
+    top, found = _Top(), _Found()
     started = time.perf_counter()
     with writers.writing(out) as writer:
         for part, values in _scored(settings, loaded, source, f"score {source.path.name}"):
@@ -104,19 +121,24 @@ def run(
             if limit is not None:
                 decided = threshold.decide(values, limit.threshold, limit.margin)
                 columns.update(decided._asdict())
-                flagged, near = flagged + int(decided.flagged.sum()), near + int(decided.near.sum())
+                found.add(part.start, decided)
             writer.write(columns)
             top.add(part, values)
-            count += len(values)
+            found.rows += len(values)
         seconds = time.perf_counter() - started
-        summary = _summary(settings, loaded, count, limit, (flagged, near))
+        summary = _summary(settings, loaded, limit, found)
         writer.finish(summary)
     if picture is not None and shape is not None:
         _draw(
-            picture, top, shape, f"{settings.source.name}: most anomalous of {count:,}, score {_told(settings)}, nats"
+            picture,
+            top,
+            shape,
+            f"{settings.source.name}: most anomalous of {found.rows:,}, score {_told(settings)}, nats",
         )
     _print(settings, loaded, summary, top, seconds)
-    click.echo(f"{out}: {count:,} rows at {count / seconds:,.0f} rows/s" + (f"; {picture}" if picture else ""))
+    click.echo(
+        f"{out}: {found.rows:,} rows at {found.rows / seconds:,.0f} rows/s" + (f"; {picture}" if picture else "")
+    )
 
 
 def _check_threshold(settings: Settings) -> None:
@@ -234,8 +256,10 @@ def _given(settings: Settings, stored: Weights, part: Part, values: Scores) -> L
     return Limit(level, margin, {"threshold": level, "margin": margin, "normal": None})
 
 
-def _summary(settings: Settings, loaded: Loaded, rows: int, limit: Limit | None, found: tuple[int, int]) -> Json:
-    decided: Mapping[str, Any] = {} if limit is None else {**limit.told, "flagged": found[0], "near": found[1]}
+def _summary(settings: Settings, loaded: Loaded, limit: Limit | None, found: _Found) -> Json:
+    decided: Mapping[str, Any] = {}
+    if limit is not None:
+        decided = {**limit.told, "flagged": found.flagged, "near": found.near, "near_rows": found.near_rows}
     return {
         "format": FORMAT,
         "source": str(settings.source),
@@ -244,7 +268,7 @@ def _summary(settings: Settings, loaded: Loaded, rows: int, limit: Limit | None,
         "unit": "nats",
         "samples": None if settings.score == "reconstruction-at-mean" else settings.samples,
         "seed": settings.seed,
-        "rows": rows,
+        "rows": found.rows,
         **decided,
         "backend": {"name": settings.backend, "by": loaded.by},
         "versions": versions.versions(settings.backend),
@@ -271,7 +295,9 @@ def _print(settings: Settings, loaded: Loaded, summary: Json, top: _Top, seconds
             origin = "as given"
         click.echo(f"threshold {level:.4f}: {origin}")
         click.echo(f"flagged: {summary['flagged']:,} of {rows:,} ({summary['flagged'] / rows:.2%})")
-        click.echo(f"near: {summary['near']:,} within {margin:.2g} nats, where another backend may decide otherwise")
+        rows_near = ", ".join(map(str, summary["near_rows"][:_SHOWN]))
+        listed = f" (row {rows_near}{', ...' if summary['near'] > _SHOWN else ''})" if rows_near else ""
+        click.echo(f"near: {summary['near']:,} within {margin:.2g} nats, where rounding may decide{listed}")
     table = Table(box=None, pad_edge=False, title="Most anomalous", title_justify="left")
     for heading in ("row", "id", "score", ""):
         if heading != "id" or top.names != list(map(str, top.rows)):
