@@ -15,7 +15,7 @@ from applications import outputs, pictures, runs, versions, weights
 from applications.detection import scores, threshold, writers
 from applications.detection.rows import Part, Pixels, RawPart, Source
 from applications.detection.scores import Scores
-from applications.detection.sources import open_source
+from applications.detection.sources import is_table, open_source
 from applications.progress import counting
 from applications.runs import Json
 from applications.weights import Loaded, Weights
@@ -189,7 +189,8 @@ def _scored(
 def _normal(settings: Settings, stored: Weights) -> Source:
     """The data that the threshold is calibrated on."""
     if settings.normal is not None:
-        return open_source(settings.normal, stored.sizes.input_dim, columns=settings.columns)
+        columns = settings.columns if is_table(settings.normal) else None
+        return open_source(settings.normal, stored.sizes.input_dim, columns=columns)
     if stored.config is None:
         raise ValueError(
             f"normal: got none, and no {runs.CONFIG} beside {stored.file} tells the run's data; "

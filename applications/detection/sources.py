@@ -9,6 +9,11 @@ from applications.detection.rows import Source
 ENDINGS: Final = (".npy", ".npz", ".parquet", ".csv", ".csv.gz")
 
 
+def is_table(path: Path) -> bool:
+    """Whether the name is that of a Parquet or CSV file, which has columns with names."""
+    return path.name.lower().endswith((".parquet", ".csv", ".csv.gz")) and not path.is_dir()
+
+
 def open_source(path: Path, input_dim: int, *, columns: str | None = None, name: str | None = None) -> Source:
     """The rows in `path`: .npy or .npz, idx images (gzipped or not), a folder of PNGs, Parquet or CSV.
 
@@ -23,17 +28,16 @@ def open_source(path: Path, input_dim: int, *, columns: str | None = None, name:
         FileNotFoundError: there is no such file.
         OSError, ValueError: it cannot be read, is of another kind, or does not fit; the message names it.
     """
-    lower = path.name.lower()
-    table = lower.endswith((".parquet", ".csv", ".csv.gz"))
+    table = is_table(path)
     if not path.exists():
         raise FileNotFoundError(f"in: got {path}; there is no such file or folder")
     if not table and (columns is not None or name is not None):
         option = "columns" if columns is not None else "id"
         raise ValueError(f"{option}: got {columns or name!r} for {path}; expected it for a table (.parquet, .csv) only")
-    if table and not path.is_dir():
+    if table:
         from applications.detection.tables import Columns, csv, parquet  # pandas and pyarrow take a second to import
 
-        read = parquet if lower.endswith(".parquet") else csv
+        read = parquet if path.suffix.lower() == ".parquet" else csv
         return read(path, input_dim, Columns(columns, name))
     if path.is_dir():
         from applications.detection.png_folder import png_folder

@@ -94,7 +94,8 @@ def test_rows_have_names_where_the_input_has(score: Score, images: Array, run_fo
     frame["who"] = [f"n{i}" for i in range(300)]
     frame.to_csv(tmp_path / "in.csv", index=False)
     out = tmp_path / "out.jsonl"
-    result = score(tmp_path / "in.csv", "--id", "who", "--weights", run_folder, "--out", out, "--no-threshold")
+    table = ("--columns", "p", "--id", "who")
+    result = score(tmp_path / "in.csv", *table, "--weights", run_folder, "--out", out, "--no-threshold")
     assert result.exit_code == 0, result.output
     found, summary = read(out)
     assert [row["id"] for row in found] == frame["who"].tolist()
@@ -127,6 +128,16 @@ def test_normal_data_may_be_a_file(score: Score, npy: Path, run_folder: Path, tm
     _, summary = read(out)
     assert (summary["normal"], summary["normal_rows"]) == (str(npy), 300)
     assert 0.05 < summary["flagged"] / 300 < 0.15  # the normal data themselves
+
+
+def test_normal_data_may_be_of_another_kind(
+    score: Score, images: Array, npy: Path, run_folder: Path, tmp_path: Path
+) -> None:
+    pd.DataFrame(images.astype(float), columns=[f"p{i}" for i in range(12)]).to_csv(tmp_path / "in.csv", index=False)
+    options = ("--weights", run_folder, "--columns", "p", "--false-alarm", 0.1, "--samples", 1)
+    for source, normal in ((tmp_path / "in.csv", npy), (tmp_path / "in.csv", tmp_path / "in.csv")):
+        result = score(source, "--normal", normal, "--out", tmp_path / "out.csv", "--force", *options)
+        assert result.exit_code == 0, result.output
 
 
 def test_the_digit_a_run_left_out_is_not_normal(run_folder: Path) -> None:
