@@ -32,6 +32,7 @@ class _Digits(click.ParamType[tuple[int, ...]]):
     "--digits", type=_Digits(), default="0,1,2,3,4,5,6,7,8,9", show_default=True, help="To leave out in turn."
 )
 @click.option("--samples", type=options.WHOLE, default=16, show_default=True, help="Samples of z for an image.")
+@click.option("--resamples", type=options.WHOLE, default=1000, show_default=True, help="Of the intervals' bootstrap.")
 @click.option("--latent-dim", type=options.WHOLE, default=20, show_default=True, help="Latents.")
 @click.option("--hidden-dim", type=options.WHOLE, default=400, show_default=True, help="Hidden units.")
 @options.device
