@@ -28,6 +28,17 @@ def test_right_answer_passes_with_headroom() -> None:
     assert headroom["kl"] == 0.0
 
 
+def test_edge_of_the_tolerance() -> None:
+    """Binary fractions, so that nothing rounds: the tolerance itself passes, a thousandth more does not."""
+    expected, tolerance = {"kl": np.array([4.0])}, {"kl": np.array([2.0**-10])}
+    for sign in (1, -1):
+        at = {"kl": np.array([4.0 + sign * 2.0**-10], np.float32)}
+        assert comparator.compare(at, expected, tolerance, "float32")["kl"] == pytest.approx(1.0)
+        beyond = {"kl": np.array([4.0 + sign * (2.0**-10 + 2.0**-20)], np.float32)}
+        with pytest.raises(Mismatch, match="off by"):
+            comparator.compare(beyond, expected, tolerance, "float32")
+
+
 WRONG = {
     "missing": ({"mu": _answer()["mu"]}, "missing: kl"),
     "extra": (_answer(z=np.zeros(2, np.float32)), "unexpected: z"),
@@ -86,6 +97,22 @@ def test_overflow_must_be_the_same_infinity(answer: float) -> None:
     else:
         with pytest.raises(Mismatch):
             comparator.compare(got, expected, tolerance, "float32")
+
+
+def test_finite_number_near_one_that_overflows_is_out() -> None:
+    expected, tolerance = {"kl": np.array([3.41e38])}, {"kl": np.array([1e37])}
+    comparator.compare({"kl": np.array([np.inf], np.float32)}, expected, tolerance, "float32")
+    with pytest.raises(Mismatch, match="overflows float32"):
+        comparator.compare({"kl": np.array([3.4e38], np.float32)}, expected, tolerance, "float32")
+
+
+def test_subnormal_numbers_may_be_flushed_and_no_others() -> None:
+    expected, tolerance = {"kl": np.array([1e-40])}, {"kl": np.array([0.0])}
+    comparator.compare({"kl": np.array([0.0], np.float32)}, expected, tolerance, "float32")
+    with pytest.raises(Mismatch, match="off by"):
+        comparator.compare({"kl": np.array([2e-38], np.float32)}, expected, tolerance, "float32")
+    with pytest.raises(Mismatch, match="off by"):
+        comparator.compare({"kl": np.array([0.0])}, expected, tolerance, "float64")
 
 
 def test_integers_are_compared_exactly() -> None:

@@ -10,15 +10,17 @@ import re
 import subprocess
 import sys
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
+import numpy as np
 import pytest
 
 from conformance.meta import __main__ as command
 from conformance.meta import kill, pitfalls, seeds
 from conformance.meta.mutants import MUTANTS
-from conformance.meta.mutants.base import Mutant, fresh_subject, on
-from shared import oracle, spec
+from conformance.meta.mutants.base import Mutant, both, fresh_subject, on, on_arithmetic, on_method
+from shared import checks, oracle, spec
+from shared.vectors import operations
 from shared.vectors.flags import FLAGS
 
 SEEN_BY_VECTORS: Final = [mutant for mutant in MUTANTS if mutant.vectors]
@@ -42,6 +44,23 @@ def test_mutant_is_rejected(mutant: Mutant) -> None:
 @pytest.mark.parametrize("name", kill.VECTORS)
 def test_true_oracle_passes(name: str, dtype: str) -> None:
     assert not kill.rejects(kill.VECTORS[name], fresh_subject(), dtype)
+
+
+def test_port_that_flushes_subnormals_passes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What hardware may do (pitfall P23) is no bug, though the vectors' own answers hold subnormal numbers."""
+    smallest = np.finfo(np.float32).tiny
+    vectors = {name: vector for name, vector in kill.VECTORS.items() if vector.operation not in operations.DRAWS}
+    answers = [answer for vector in vectors.values() for answer in vector.expected.values() if answer.dtype.kind == "f"]
+    assert any(((answer != 0) & (np.abs(answer) < smallest)).any() for answer in answers)
+
+    def flushed(true: Any, *given: Any, **options: Any) -> Any:
+        value = true(*given, **options)
+        return np.where(np.abs(value) < smallest, np.zeros_like(value), value)
+
+    subject = fresh_subject()
+    operators = [on_arithmetic(name, flushed) for name in ("rounded", "matmul", "sum")]
+    both(*operators, on_method("_out", flushed), on("_real", flushed))(subject, monkeypatch)
+    assert not [name for name, vector in vectors.items() if kill.rejects(vector, subject, "float32")]
 
 
 def test_every_flag_has_a_mutant_that_a_vector_with_it_rejects() -> None:
@@ -153,6 +172,19 @@ def test_fresh_seeds_raise_no_alarm_on_the_oracle_and_one_on_a_mutant() -> None:
     wrong = fresh_subject()
     wrong.spec = type("Spec", (), {**vars(spec), "LEARNING_RATE": 1.001e-3})
     assert seeds.run(wrong, range(1))[0]
+
+
+def test_fresh_seeds_grade_load_and_load_state(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first seed trains the models that were loaded, the second those that took up its state."""
+    forgetful = fresh_subject()
+    next(mutant for mutant in MUTANTS if mutant.name == "step-not-restored").patch(forgetful, monkeypatch)
+    alarms, _ = seeds.run(forgetful, range(2))
+    assert len(alarms) == len(seeds.SIZES) * len(checks.DTYPES)
+    assert all(re.match(r"ALARM: seed 1, .*: (objective|state)", alarm) for alarm in alarms)
+    rounding = fresh_subject()
+    true = rounding.load
+    rounding.load = lambda params, **kind: true({k: v.astype(np.float16).astype(v.dtype) for k, v in params.items()})
+    assert all(": loaded." in alarm for alarm in seeds.run(rounding, range(1))[0])
 
 
 PORT = """

@@ -4,7 +4,8 @@
 (`expected.*`) and, element by element, how far a float32 or float64 port may be from them (`tolerance.float32.*`,
 `tolerance.float64.*`). README.md beside this file is for readers who come without Python.
 
-A missing, changed or unlisted file is an error, never a skip.
+A missing, changed or unlisted file is an error, never a skip. The manifest holds the SHA-256 of every vector, and
+`manifest.sha256` that of the manifest: no byte of either can change unnoticed, and no entry can go.
 """
 
 import hashlib
@@ -22,6 +23,7 @@ from shared.contract import Array
 
 DIRECTORY: Final = Path(__file__).parent
 MANIFEST: Final = DIRECTORY / "manifest.json"
+CHECKSUM: Final = DIRECTORY / "manifest.sha256"
 SCHEMA: Final = DIRECTORY / "schema.json"
 
 
@@ -89,12 +91,10 @@ def load(directory: Path = DIRECTORY) -> dict[str, Vector]:
     """All vectors by id, in the manifest's order.
 
     Raises:
-        VectorError: there is no manifest, or there are files that it does not list.
+        VectorError: there is no manifest, or another one than its checksum names, or there are files that it does not
+            list.
     """
-    try:
-        manifest = json.loads((directory / MANIFEST.name).read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise VectorError(f"{directory / MANIFEST.name} is missing") from None
+    manifest = json.loads(_verified_manifest(directory))
     vectors = {
         case["id"]: Vector(
             id=case["id"],
@@ -112,3 +112,19 @@ def load(directory: Path = DIRECTORY) -> dict[str, Vector]:
     if stray := sorted(path.name for path in directory.glob("*/*.safetensors") if path not in listed):
         raise VectorError(f"not in the manifest: {', '.join(stray)}")
     return vectors
+
+
+def checksum(manifest: bytes) -> bytes:
+    """What the file beside a manifest holds, in the format of `sha256sum`."""
+    return f"{hashlib.sha256(manifest).hexdigest()}  {MANIFEST.name}\n".encode()
+
+
+def _verified_manifest(directory: Path) -> bytes:
+    files = (directory / MANIFEST.name, directory / CHECKSUM.name)
+    if missing := [path for path in files if not path.is_file()]:
+        raise VectorError(f"{missing[0]} is missing")
+    manifest, stated = (path.read_bytes() for path in files)
+    if (found := checksum(manifest)) != stated:
+        wanted = stated.decode(errors="replace")
+        raise VectorError(f"{MANIFEST.name} has the SHA-256 {found.decode()!r}; {CHECKSUM.name} says {wanted!r}")
+    return manifest

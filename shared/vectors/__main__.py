@@ -99,7 +99,9 @@ def write(directory: Path, chosen: set[str]) -> None:
             print(f"{case.id}: {len(data):,} bytes, {time.perf_counter() - started:.1f} s", flush=True)
         else:
             entries.append(manifest_entry(case, old[case.id]["sha256"]))
-    files.write_text(directory / vectors.MANIFEST.name, json.dumps(manifest(entries), indent=2) + "\n")
+    text = json.dumps(manifest(entries), indent=2) + "\n"
+    files.write_text(directory / vectors.MANIFEST.name, text)
+    files.write_text(directory / vectors.CHECKSUM.name, vectors.checksum(text.encode()).decode())
 
 
 def drift(case: Case, stored: dict[str, Array], *, with_tolerances: bool) -> list[str]:

@@ -191,7 +191,7 @@ MUTANTS: Final = (
     Mutant(
         "beta1-0.91",
         "beta1 = 0.91",
-        "none found",
+        "jolibrain/joliGEN#193",
         "P16",
         "adam",
         "bias-correction",
@@ -201,7 +201,7 @@ MUTANTS: Final = (
     Mutant(
         "beta2-0.99",
         "beta2 = 0.99",
-        "none found",
+        "LoganBooker/prodigy-plus-schedule-free#9",
         "P16",
         "adam",
         "bias-correction",
@@ -211,7 +211,7 @@ MUTANTS: Final = (
     Mutant(
         "learning-rate-1.001e-3",
         "learning rate a thousandth too high",
-        "none found",
+        "hulianyuyy/Temporal-Lift-Pooling#4",
         "P16",
         "adam",
         "bias-correction",
@@ -221,7 +221,7 @@ MUTANTS: Final = (
     Mutant(
         "learning-rate-decays",
         "learning rate times 0.9999 at every step",
-        "none found",
+        "uclnlp/jack#322",
         "P16",
         "adam",
         "bias-correction",
@@ -259,7 +259,7 @@ MUTANTS: Final = (
     Mutant(
         "clipped-by-norm",
         "gradients clipped to a norm that one step in ten exceeds, by a tenth",
-        "none found",
+        "AI-Hypercomputer/torchprime#286",
         "P31",
         "adam",
         "bias-correction",
@@ -285,7 +285,7 @@ MUTANTS: Final = (
     Mutant(
         "nesterov",
         "Nesterov momentum: NAdam",
-        "none found",
+        "google-deepmind/optax#719",
         "P31",
         "adam",
         "bias-correction",
@@ -305,7 +305,7 @@ MUTANTS: Final = (
     Mutant(
         "v-of-the-step-before",
         "the update divides by the v of the step before",
-        "none found",
+        "kozistr/pytorch_optimizer#346",
         "P16",
         "adam",
         "bias-correction",
@@ -315,7 +315,7 @@ MUTANTS: Final = (
     Mutant(
         "zero-gradient-moves",
         "m / (sqrt(v) + eps) with noise of 1e-12 where the gradient is exactly 0",
-        "none found",
+        "MrNeRF/LichtFeld-Studio#2066",
         "P17",
         "adam",
         "gradient-underflow",
@@ -325,7 +325,7 @@ MUTANTS: Final = (
     Mutant(
         "biases-frozen",
         "biases are left out of the optimiser",
-        "none found",
+        "nntrainer/nntrainer#219",
         "P31",
         "adam",
         "bias-correction",

@@ -113,7 +113,7 @@ MUTANTS: Final = (
     Mutant(
         "heads-swapped",
         "a fused head is split as logvar | mu",
-        "none found",
+        "apple/coremltools#93",
         "P18",
         _ENCODER,
         "transposed-weights",
@@ -123,7 +123,7 @@ MUTANTS: Final = (
     Mutant(
         "latents-permuted",
         "latents in another order, in encoder and decoder alike",
-        "none found",
+        "ecmwf/anemoi-core#224",
         "P18",
         _ENCODER,
         "transposed-weights",
@@ -143,7 +143,7 @@ MUTANTS: Final = (
     Mutant(
         "bias-lost-in-decoder",
         "last layer without its bias",
-        "none found",
+        "PaddlePaddle/X2Paddle#795",
         "P18",
         _DECODER,
         None,
@@ -153,7 +153,7 @@ MUTANTS: Final = (
     Mutant(
         "bias-lost-in-logvar",
         "log-variance head without its bias",
-        "none found",
+        "PaddlePaddle/X2Paddle#795",
         "P18",
         _ENCODER,
         None,
@@ -183,7 +183,7 @@ MUTANTS: Final = (
     Mutant(
         "leaky-relu",
         "leaky relu, slope 0.01, in the encoder",
-        "none found",
+        "torch-points3d/torch-points3d#248",
         "P21",
         _ENCODER,
         None,
@@ -193,7 +193,7 @@ MUTANTS: Final = (
     Mutant(
         "decoder-without-relu",
         "no activation in the decoder",
-        "none found",
+        "theislab/trVAE#8",
         "P21",
         _DECODER,
         None,
@@ -223,7 +223,7 @@ MUTANTS: Final = (
     Mutant(
         "logits-clipped",
         "logits clipped to [-50, 50]",
-        "none found",
+        "ocropus-archive/DUP-ocropy#201",
         "P02",
         _DECODER,
         "clamped-log",
@@ -249,7 +249,7 @@ MUTANTS: Final = (
     Mutant(
         "pixels-standardised",
         "pixels shifted by MNIST's mean 0.1307 and scaled inside the model",
-        "none found",
+        "pytorch/examples#653",
         "P30",
         _ENCODER,
         None,

@@ -24,7 +24,7 @@ class Mutant(NamedTuple):
 
     name: str  # a permanent slug
     bug: str
-    source: str  # a public report, owner/repository#number or a paper; "measured" where the project measured it
+    source: str  # a public report of the bug or of its kind, owner/repository#number, a paper, or "measured: what"
     pitfall: str  # number in conformance/PITFALLS.md
     clause: str
     flag: str | None  # what the vectors call the bug; None where no vector sees it

@@ -120,7 +120,7 @@ MUTANTS: Final = (
     Mutant(
         "models-share-arrays",
         "loading a second model changes the first",
-        "none found",
+        "mesa/mesa#1438",
         "P33",
         "input",
         None,
@@ -130,7 +130,7 @@ MUTANTS: Final = (
     Mutant(
         "params-in-other-order",
         "params() in alphabetical order",
-        "none found",
+        "keras-team/keras#8134",
         "P18",
         "names",
         None,
@@ -162,7 +162,7 @@ MUTANTS: Final = (
     Mutant(
         "losses-as-column",
         "losses of shape (B, 1)",
-        "none found",
+        "pytorch/pytorch#19699",
         "P33",
         "loss.bce.logits",
         "wrong-reduction",
@@ -172,7 +172,7 @@ MUTANTS: Final = (
     Mutant(
         "kl-of-the-batch",
         "one KL for the whole batch",
-        "none found",
+        "wiseodd/generative-models#34",
         "P04",
         "loss.kl",
         "wrong-reduction",
@@ -182,7 +182,7 @@ MUTANTS: Final = (
     Mutant(
         "strides-ignored",
         "images read as they lie in memory",
-        "none found",
+        "Oneflow-Inc/oneflow#7667",
         "P33",
         "input",
         None,
@@ -192,7 +192,7 @@ MUTANTS: Final = (
     Mutant(
         "float64-input-cut",
         "float64 images lose digits in a float32 model",
-        "none found",
+        "jax-ml/jax#652",
         "P25",
         "input",
         None,
@@ -212,7 +212,7 @@ MUTANTS: Final = (
     Mutant(
         "nameless-device",
         "describe() leaves out the precision",
-        "none found",
+        "AI-Hypercomputer/accelerator-microbenchmarks#84",
         "P25",
         "precision",
         None,

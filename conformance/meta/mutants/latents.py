@@ -64,7 +64,7 @@ MUTANTS: Final = (
     Mutant(
         "std-with-floor",
         "1e-6 added to the standard deviation",
-        "none found",
+        "luigibonati/mlcolvar#192",
         "P05",
         _Z,
         "std-for-logvar",
@@ -99,7 +99,7 @@ MUTANTS: Final = (
     Mutant(
         "noise-of-first-row",
         "one row of noise for the whole batch",
-        "none found",
+        "freyavoiceai/FreyaTTS#4",
         "P27",
         _Z,
         "reused-noise",
@@ -109,7 +109,7 @@ MUTANTS: Final = (
     Mutant(
         "noise-off-by-one-row",
         "each row takes the noise of the next",
-        "none found",
+        "ltdrdata/ComfyUI-Impact-Pack#643",
         "P27",
         _Z,
         "reused-noise",
@@ -123,7 +123,7 @@ MUTANTS: Final = (
     Mutant(
         "noise-of-first-latent",
         "one number of noise for all latents of a row",
-        "none found",
+        "BioroboticsLab/IBA#17",
         "P27",
         _Z,
         "reused-noise",
@@ -133,7 +133,7 @@ MUTANTS: Final = (
     Mutant(
         "noise-detached",
         "no gradient reaches logvar through z",
-        "none found",
+        "Unity-Technologies/ml-agents#5546",
         "P05",
         _Z,
         "std-for-logvar",
@@ -143,7 +143,7 @@ MUTANTS: Final = (
     Mutant(
         "half-lost-in-gradient",
         "d z / d logvar without its 1/2",
-        "none found",
+        "y0ast/VAE-Torch#13",
         "P05",
         _Z,
         "std-for-logvar",

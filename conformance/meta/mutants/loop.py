@@ -203,7 +203,7 @@ MUTANTS: Final = (
     _mutant(
         "order-ignored",
         "batches are consecutive rows whatever the order says",
-        "none found",
+        "kmonachopoulos/ImageNet-to-TFrecord#4",
         "P32",
         "recipe",
         "reused-noise",
@@ -216,7 +216,7 @@ MUTANTS: Final = (
     _mutant(
         "rows-sorted-in-batch",
         "rows of a batch sorted, their noise not",
-        "none found",
+        "tensorflow/tensorflow#11010",
         "P32",
         "recipe",
         "reused-noise",
@@ -227,7 +227,7 @@ MUTANTS: Final = (
     _mutant(
         "data-remembered-by-identity",
         "a data set that may change is read once for each array",
-        "none found",
+        "eradiate/eradiate#315",
         "P32",
         "recipe",
         None,
@@ -237,7 +237,7 @@ MUTANTS: Final = (
     _mutant(
         "data-remembered",
         "the first data set is used at every later call",
-        "none found",
+        "optiland/optiland#632",
         "P32",
         "recipe",
         None,

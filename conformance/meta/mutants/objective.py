@@ -74,7 +74,7 @@ MUTANTS: Final = (
     Mutant(
         "losses-of-the-batch",
         "every sample reports the average of its batch",
-        "none found",
+        "arimousa/DDAD#20",
         "P04",
         _BCE,
         "wrong-reduction",
@@ -137,7 +137,7 @@ MUTANTS: Final = (
     Mutant(
         "kl-constant-lost",
         "KL without the -1 of each latent",
-        "none found",
+        "ericjang/draw#6",
         "P06",
         _KL,
         "kl-sign",
@@ -147,7 +147,7 @@ MUTANTS: Final = (
     Mutant(
         "kl-reversed",
         "KL(p||q) for KL(q||p)",
-        "none found",
+        "hanxiao0607/AERCA#8",
         "P06",
         _KL,
         "kl-sign",
@@ -157,7 +157,7 @@ MUTANTS: Final = (
     Mutant(
         "kl-halved-mu",
         "KL without the square of mu halved",
-        "none found",
+        "google-deepmind/torch-distributions#34",
         "P06",
         _KL,
         "kl-sign",
@@ -187,7 +187,7 @@ MUTANTS: Final = (
     Mutant(
         "beta-one-half",
         "KL weight 0.5",
-        "none found",
+        "tensorflow/probability#1215",
         "P04",
         _OBJECTIVE,
         "inert-kl",
@@ -197,7 +197,7 @@ MUTANTS: Final = (
     Mutant(
         "beta-1.01",
         "KL weight 1.01",
-        "none found",
+        "AntixK/PyTorch-VAE#35",
         "P04",
         _OBJECTIVE,
         "inert-kl",

@@ -106,7 +106,7 @@ MUTANTS: Final = (
     Mutant(
         "float16-logits",
         "logits pass through float16",
-        "none found",
+        "google-deepmind/optax#1020",
         "P22",
         "precision",
         "coarse-products",
@@ -122,7 +122,7 @@ MUTANTS: Final = (
     Mutant(
         "float16-weights",
         "weights held in float16",
-        "none found",
+        "ultralytics/ultralytics#3089",
         "P22",
         "precision",
         "coarse-products",
@@ -132,7 +132,7 @@ MUTANTS: Final = (
     Mutant(
         "float16-sum-of-pixels",
         "the sum over pixels kept in float16",
-        "none found",
+        "pytorch/pytorch#2391",
         "P24",
         "precision",
         "coarse-products",
@@ -142,7 +142,7 @@ MUTANTS: Final = (
     Mutant(
         "bfloat16-moments",
         "Adam's moments stored in bfloat16",
-        "none found",
+        "FluxML/Optimisers.jl#215",
         "P22",
         "precision",
         "coarse-products",

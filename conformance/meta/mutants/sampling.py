@@ -85,7 +85,7 @@ def _seeded(wrong: Any) -> Patch:
     return on_method("sample", lambda true, model, x, seed: true(model, x, wrong(seed)))
 
 
-def _mutant(name: str, bug: str, *tests: str, patch: Patch, pitfall: str = "P28", source: str = "none found") -> Mutant:
+def _mutant(name: str, bug: str, *tests: str, patch: Patch, source: str, pitfall: str = "P28") -> Mutant:
     return Mutant(name, bug, source, pitfall, "sampling", None, tests, patch)
 
 
@@ -103,6 +103,7 @@ MUTANTS: Final = (
         "sample ignores the standard deviation",
         _POSTERIOR,
         patch=on_method("sample", _without_std),
+        source="huggingface/diffusers#13657",
     ),
     _mutant(
         "sample-variance-for-std",
@@ -119,38 +120,55 @@ MUTANTS: Final = (
         patch=_sample(lambda e: e * np.sqrt(0.95)),
         source="keras-team/keras#4211",
     ),
-    _mutant("sample-uniform", "sample draws uniforms of variance 1", _POSTERIOR, patch=_sample(_uniform)),
+    _mutant(
+        "sample-uniform",
+        "sample draws uniforms of variance 1",
+        _POSTERIOR,
+        patch=_sample(_uniform),
+        source="toshikwa/slac.pytorch#5",
+    ),
     _mutant(
         "sample-truncated",
         "sample draws normals truncated at 2",
         _POSTERIOR,
         patch=_sample(lambda e: np.clip(e, -2.0, 2.0)),
+        source="huggingface/pytorch-pretrained-BigGAN#20",
     ),
     _mutant(
         "sample-rows-share-noise",
         "all rows of a sample share one row of noise",
         _POSTERIOR,
         patch=_sample(lambda e: np.broadcast_to(e[:1], e.shape)),
+        source="freyavoiceai/FreyaTTS#4",
     ),
     _mutant(
         "sample-rows-repeat",
         "the noise of a sample repeats after 1024 rows",
         _POSTERIOR,
         patch=_sample(_repeated),
+        source="arrayfire/arrayfire#2007",
     ),
     _mutant(
         "sample-latents-correlated",
         "two latents of a sample correlate at 5 %",
         _POSTERIOR,
         patch=_sample(_correlated),
+        source="kokkos/kokkos#296",
     ),
-    _mutant("sample-antithetic", "every other row mirrors the one before", _POSTERIOR, patch=_sample(_antithetic)),
+    _mutant(
+        "sample-antithetic",
+        "every other row mirrors the one before",
+        _POSTERIOR,
+        patch=_sample(_antithetic),
+        source="pfnet-research/pfhedge#450",
+    ),
     _mutant(
         "sample-noise-float16",
         "noise of a sample drawn in float16",
         "sampling::test_noise_is_as_fine_as_float32",
         patch=_sample(lambda e: e.astype(np.float16).astype(np.float64)),
         pitfall="P22",
+        source="tinygrad/tinygrad#3654",
     ),
     _mutant(
         "sample-seed-32-bits",
@@ -181,8 +199,15 @@ MUTANTS: Final = (
         "generate draws from N(0, 0.99)",
         _PRIOR,
         patch=_generate(lambda z: z * np.sqrt(0.99)),
+        source="fmu2/flow-VAE#1",
     ),
-    _mutant("generate-off-centre", "generate draws from N(0.01, 1)", _PRIOR, patch=_generate(lambda z: z + 0.01)),
+    _mutant(
+        "generate-off-centre",
+        "generate draws from N(0.01, 1)",
+        _PRIOR,
+        patch=_generate(lambda z: z + 0.01),
+        source="1Konny/Beta-VAE#7",
+    ),
     _mutant(
         "generate-logits",
         "generate returns logits",

@@ -110,7 +110,7 @@ MUTANTS: Final = (
     Mutant(
         "gain-1.01",
         "initial weights 1 % too wide",
-        "none found",
+        "tensorflow/tensorflow#18706",
         "P15",
         "init",
         "wrong-initial-weights",
@@ -120,7 +120,7 @@ MUTANTS: Final = (
     Mutant(
         "bound-by-fan-out",
         "bound 1/sqrt(fan_out)",
-        "none found",
+        "udacity/deep-reinforcement-learning#14",
         "P15",
         "init",
         "wrong-initial-weights",
@@ -130,7 +130,7 @@ MUTANTS: Final = (
     Mutant(
         "weights-of-equal-shape-alike",
         "all tensors are drawn from the stream of the first one",
-        "none found",
+        "netket/netket#241",
         "P27",
         "init",
         "wrong-initial-weights",
@@ -150,7 +150,7 @@ MUTANTS: Final = (
     Mutant(
         "index-32-bits",
         "index of the stream truncated to 32 bits",
-        "none found",
+        "arrayfire/arrayfire#2007",
         "P27",
         "stream",
         None,
@@ -160,7 +160,7 @@ MUTANTS: Final = (
     Mutant(
         "first-block-skipped",
         "the stream begins one block late",
-        "none found",
+        "ckknight/random-js#8",
         "P27",
         "stream",
         None,
@@ -170,7 +170,7 @@ MUTANTS: Final = (
     Mutant(
         "uniform-32-bits",
         "uniforms from the top 32 bits of a word",
-        "none found",
+        "pytorch/pytorch#3541",
         "P27",
         "stream",
         None,
@@ -180,7 +180,7 @@ MUTANTS: Final = (
     Mutant(
         "sine-before-cosine",
         "normals in pairs of sine and cosine",
-        "none found",
+        "synesenom/ran#199",
         "P27",
         "stream",
         "reused-noise",
@@ -190,7 +190,7 @@ MUTANTS: Final = (
     Mutant(
         "normal-in-float32",
         "Box-Muller in float32",
-        "none found",
+        "JuliaGPU/CUDA.jl#1464",
         "P27",
         "stream",
         None,
@@ -210,7 +210,7 @@ MUTANTS: Final = (
     Mutant(
         "order-with-replacement",
         "the order of images repeats some and loses others",
-        "none found",
+        "mnielsen/neural-networks-and-deep-learning#73",
         "P32",
         "recipe",
         "reused-noise",
@@ -250,7 +250,7 @@ MUTANTS: Final = (
     Mutant(
         "epochs-from-one",
         "epochs are counted from 1 in the stream's index",
-        "none found",
+        "agentscope-ai/Trinity-RFT#593",
         "P32",
         "recipe",
         "reused-noise",
@@ -260,7 +260,7 @@ MUTANTS: Final = (
     Mutant(
         "noise-bound-to-image",
         "noise row i belongs to image i, not to the i-th image visited",
-        "none found",
+        "HanxunH/Unlearnable-Examples#7",
         "P32",
         "recipe",
         "reused-noise",

@@ -1,0 +1,169 @@
+"""Who guards the comparator: with any line of it weakened, the tests of this folder fail.
+
+Each sabotage is one line of `conformance/comparator.py` replaced, in a process of its own, before the tests import it.
+What must fail is named: a proof that fails for another reason proves nothing.
+"""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Final, NamedTuple
+
+import pytest
+
+from conformance.meta.strangers import ROOT
+
+HERE: Final = Path(__file__).parent
+TESTS: Final = {"comparator": HERE / "test_comparator.py", "mutants": HERE / "test_mutants.py"}
+
+# A plugin that runs before any test module is imported: the module is the same, its code is not.
+PLUGIN: Final = """
+from pathlib import Path
+from conformance import comparator
+source = Path(comparator.__file__).read_text(encoding="utf-8")
+for line, other in {changes!r}:
+    assert source.count(line) == 1, line
+    source = source.replace(line, other)
+exec(compile(source, comparator.__file__, "exec"), vars(comparator))
+"""
+
+
+class Sabotage(NamedTuple):
+    """What is done to the comparator, and tests that must fail then."""
+
+    changes: tuple[tuple[str, str], ...]  # code, which must be there once, and what takes its place
+    failing: tuple[str, ...]
+
+
+def _line(line: str, other: str, *failing: str) -> Sabotage:
+    return Sabotage(((line, other),), failing)
+
+
+def _wrong(*kinds: str) -> tuple[str, ...]:
+    return tuple(f"test_wrong_answer_is_named[{kind}]" for kind in kinds)
+
+
+_RETURNS: Final = "    return {name: _compare_one(name, actual[name], expected[name], tolerance.get(name), dtype)"
+_NAN: Final = "np.isnan(actual) | (np.isinf(actual) & (actual != representable))"
+
+SABOTAGES: Final = {
+    "returns at once": _line(
+        "    if missing := [",
+        "    return {name: 0.0 for name in expected}\n    if missing := [",
+        *_wrong("missing", "extra", "shape", "too wide", "a list", "NaN", "infinity", "just out", "sign", "swapped"),
+        "test_integers_are_compared_exactly",
+    ),
+    "returns after the names": _line(
+        _RETURNS, f"    return {{name: 0.0 for name in expected}}\n{_RETURNS}", *_wrong("shape", "NaN", "just out")
+    ),
+    "looks at the first tensor alone": _line(
+        "for name in expected}", "for name in list(expected)[:1]}", *_wrong("shape", "NaN", "sign", "swapped")
+    ),
+    "lets tensors be missing": _line("if name not in actual]", "if False]", *_wrong("missing")),
+    "lets tensors be extra": _line("if name not in expected]", "if False]", *_wrong("extra")),
+    "ignores the kind of object": _line(
+        '        raise Mismatch(f"{name}: got {type(actual).__name__}; expected a NumPy array")',
+        "        actual = np.asarray(actual, dtype)",
+        *_wrong("a list"),
+    ),
+    "ignores the shape, broadcasts": _line(
+        "if actual.shape != expected.shape:", "if False:", *_wrong("shape", "scalar that would broadcast", "empty")
+    ),
+    "ignores the shape, not the size": _line(
+        "    if actual.shape != expected.shape:",
+        "    if actual.size == expected.size:\n        actual = actual.reshape(expected.shape)\n"
+        "    if actual.shape != expected.shape:",
+        *_wrong("shape"),
+    ),
+    "ignores the dtype": _line(
+        "if actual.dtype != wanted:",
+        "if actual.dtype.kind != wanted.kind:",
+        *_wrong("too wide", "too narrow"),
+    ),
+    "forgives a wider dtype": _line(
+        "if actual.dtype != wanted:", "if actual.dtype.itemsize < wanted.itemsize:", *_wrong("too wide")
+    ),
+    "ignores integers": _line(
+        "if not np.array_equal(actual, expected):", "if False:", "test_integers_are_compared_exactly"
+    ),
+    "ignores NaN": _line(
+        _NAN, "np.isinf(actual) & (actual != representable)", *_wrong("NaN"), "test_nan_does_not_equal_nan"
+    ),
+    "lets NaN equal NaN": _line(
+        "np.isnan(actual) |", "(np.isnan(actual) & ~np.isnan(expected)) |", "test_nan_does_not_equal_nan"
+    ),
+    "ignores infinities": _line(_NAN, "np.isnan(actual)", *_wrong("infinity")),
+    "ignores what overflows": _line(
+        "(wrong := np.isinf(representable) & (actual != representable)).any()",
+        "(wrong := np.zeros(1, bool)).any()",
+        "test_finite_number_near_one_that_overflows_is_out",
+    ),
+    "ignores a missing tolerance": _line(
+        "    if tolerance is None or tolerance.shape != expected.shape or not np.isfinite(tolerance).all():",
+        "    tolerance = np.full(expected.shape, 1e9) if tolerance is None else tolerance\n    if False:",
+        "test_missing_tolerance_is_an_error",
+        "test_nan_tolerance_lets_nothing_pass",
+    ),
+    "tolerance x 10": _line(
+        "tolerance.astype(np.float64) +", "10.0 * tolerance.astype(np.float64) +", *_wrong("just out")
+    ),
+    "tolerance x 1.05": _line(
+        "if ratio.size and ratio.max() > 1.0:", "if ratio.size and ratio.max() > 1.05:", "test_edge_of_the_tolerance"
+    ),
+    "tolerance where 0 is asked": _line("float(np.finfo(dtype).tiny)", "1e-9", *_wrong("not exactly zero")),
+    "no room for flushed subnormals": _line(
+        "float(np.finfo(dtype).tiny)", "0.0", "test_subnormal_numbers_may_be_flushed_and_no_others"
+    ),
+    "the largest tolerance for all": _line(
+        "tolerance.astype(np.float64) +", "tolerance.astype(np.float64).max() +", *_wrong("not exactly zero")
+    ),
+    "the mean error": _line(
+        "ratio.size and ratio.max() > 1.0:", "ratio.size and ratio.mean() > 1.0:", *_wrong("just out")
+    ),
+    "signed errors": _line(
+        "np.abs(np.subtract(actual, expected, dtype=np.float64, where=finite, out=np.zeros(expected.shape)))",
+        "np.subtract(actual, expected, dtype=np.float64, where=finite, out=np.zeros(expected.shape))",
+        *_wrong("just out", "sign"),
+    ),
+    "magnitudes": _line(
+        "np.abs(np.subtract(actual, expected,", "np.abs(np.subtract(abs(actual), abs(expected),", *_wrong("sign")
+    ),
+}
+
+
+def _failing(folder: Path, sabotage: Sabotage | None, *arguments: str) -> set[str]:
+    """The names of the tests that fail, in a process of their own, where the comparator is sabotaged.
+
+    Raises:
+        AssertionError: the tests could not be run.
+    """
+    (folder / "sabotage.py").write_text(PLUGIN.format(changes=sabotage.changes if sabotage else ()), encoding="utf-8")
+    path = os.pathsep.join(filter(None, [str(folder), str(ROOT), os.environ.get("PYTHONPATH", "")]))
+    options = ["-p", "sabotage", "-p", "no:cacheprovider", "-q", "-rf", "--tb=no", "--import-mode=importlib"]
+    words = [sys.executable, "-m", "pytest", *options, "-c", os.devnull, "--rootdir", str(ROOT), *arguments]
+    environment = {**os.environ, "PYTHONPATH": path, "COLUMNS": "300"}
+    run = subprocess.run(words, cwd=folder, env=environment, capture_output=True, text=True, timeout=300)
+    failed = set(re.findall(r"^FAILED \S+?::(test_\w+(?:\[.+\])?)", run.stdout, re.M))
+    assert run.returncode == (1 if failed else 0), run.stdout + run.stderr
+    return failed
+
+
+def test_true_comparator_passes(tmp_path: Path) -> None:
+    assert not _failing(tmp_path, None, str(TESTS["comparator"]))
+
+
+@pytest.mark.parametrize("name", SABOTAGES)
+def test_weaker_comparator_is_noticed(name: str, tmp_path: Path) -> None:
+    failed = _failing(tmp_path, SABOTAGES[name], str(TESTS["comparator"]))
+    assert set(SABOTAGES[name].failing) <= failed
+
+
+def test_mutants_survive_a_comparator_that_returns_at_once(tmp_path: Path) -> None:
+    """And so the proof that they are rejected fails too: not one is rejected by vectors, without the comparator."""
+    chosen = ("-k", "test_mutant_is_rejected and (kl- or beta or epsilon)")
+    assert not _failing(tmp_path, None, str(TESTS["mutants"]), *chosen)
+    failed = _failing(tmp_path, SABOTAGES["returns at once"], str(TESTS["mutants"]), *chosen)
+    assert {"test_mutant_is_rejected[kl-negative]", "test_mutant_is_rejected[epsilon-hat]"} <= failed
+    assert len(failed) >= 15
