@@ -1,6 +1,7 @@
 """One entry point for every chore. A bare `nox` runs what must pass before a change lands."""
 
 import contextlib
+import shutil
 import tempfile
 from pathlib import Path
 
@@ -89,13 +90,15 @@ def conformance(session: nox.Session, backend: str) -> None:
 
 @nox.session
 def matrix(session: nox.Session) -> None:
-    """Clause by clause, how the backends that this run graded did; alone: how they did when they were last graded."""
+    """Clause by clause, how the backends that this run graded did, and how much of the tolerances they use; alone: as
+    they were last graded."""
     written = {path.stem: path for path in sorted(certificates(session).glob("*.json"))}
     wanted = GRADED or list(written)
     missing = [backend for backend in wanted if backend not in written]
     if found := [str(written[backend]) for backend in wanted if backend in written]:
         install(session)
         session.run("python", "-m", "conformance", "matrix", *found)
+        session.run("python", "-m", "conformance", "headroom", *found)
     if missing or not found:
         session.error(f"no certificate of {', '.join(missing)}" if missing else "no backend has been graded yet")
 
@@ -116,6 +119,18 @@ def seeds(session: nox.Session, backend: str) -> None:
     """One true backend on 200 fresh seeds, in one to three minutes: no alarm may sound. nox -s "seeds(jax)"."""
     install(session, backend if backend != "oracle" else "app", "conformance")
     grade_on_seeds(session, backend, *session.posargs)
+
+
+@nox.session
+def rehearsal(session: nox.Session) -> None:
+    """A stranger's port, Keras on JAX, in an empty folder with the wheel alone: its two deviations are named."""
+    wheels = Path(session.create_tmp()) / "wheels"
+    shutil.rmtree(wheels, ignore_errors=True)
+    session.install(CONSTRAINTS, "numpy", "safetensors", "pytest", "keras", "jax")
+    session.run("python", "-m", "pip", "wheel", "--quiet", "--no-deps", f"--wheel-dir={wheels}", str(ROOT))
+    (wheel,) = wheels.glob("*.whl")
+    session.install("--no-deps", "--force-reinstall", str(wheel))
+    session.run("pytest", "tests/rehearsal", *session.posargs, env=ONE_THREAD)
 
 
 @nox.session

@@ -44,13 +44,14 @@ def grade(module: str) -> Verdict:
 
 def _verdict(report: ElementTree.Element, exit_code: int) -> Verdict:
     passed: dict[str, int] = dict.fromkeys(CHAPTERS, 0)
-    failing, reasons = [], []
+    failing: list[str] = []
+    reasons: dict[str, list[str]] = {}  # of what was skipped, by chapter
     for case in report.iter("testcase"):
         chapter = case.get("classname", "").rpartition("test_")[2]
         if case.find("failure") is not None or case.find("error") is not None:
             failing.append(f"{chapter}: {case.get('name', '').removeprefix('test_')}")
         elif (skipped := case.find("skipped")) is not None:
-            reasons.append(skipped.get("message", ""))
+            reasons.setdefault(chapter, []).append(skipped.get("message", ""))
         elif chapter in passed:
             passed[chapter] += 1
     total = sum(passed.values())
@@ -59,7 +60,8 @@ def _verdict(report: ElementTree.Element, exit_code: int) -> Verdict:
         more = f" and {len(failing) - _NAMED} more" if len(failing) > _NAMED else ""
         refusal = f"does not conform: {'; '.join(failing[:_NAMED])}{more}"
     elif absent := [chapter for chapter, count in passed.items() if not count]:
-        refusal = f"passes nothing of {', '.join(absent)}: {reasons[0] if reasons else 'no case was run'}"
+        reason = next((reasons[chapter][0] for chapter in absent if chapter in reasons), "no case was run")
+        refusal = f"passes nothing of {', '.join(absent)}: {reason}"
     elif exit_code:
         refusal = f"cannot be graded: the suite ended with exit code {exit_code}"
-    return Verdict(total, len(reasons), refusal)
+    return Verdict(total, sum(map(len, reasons.values())), refusal)

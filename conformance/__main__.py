@@ -1,16 +1,18 @@
 """`python -m conformance MODULE [options]`: grades a backend, from any directory."""
 
+import contextlib
 import importlib
 import importlib.util
 import os
 import sys
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 USAGE: Final = """\
 usage: python -m conformance MODULE [options] [pytest options]
        python -m conformance --vae-command "CMD" [options] [pytest options]
        python -m conformance matrix CERTIFICATE.json ...
+       python -m conformance headroom CERTIFICATE.json ...
        python -m conformance audit MODULE:FUNCTION [--help]
 
 Grades MODULE, a dotted name that can be imported from here, against the specification. MODULE offers describe() and
@@ -22,9 +24,10 @@ options:
   --deviations FILE              known deviations with their reasons, in TOML
   --vae-dtype float32|float64    grade this precision only
   --vae-device auto|cpu|cuda     where the backend runs
+  --timeout SECONDS              how long CMD may take for one request (60)
 
-Exit code 0: nothing that was run fails; 1: something does; 2: interrupted; 3: the suite itself broke; 4: it cannot be
-graded; 5: the options leave no test.
+Exit code 0: nothing that was run fails; 1: something does; 2, 3: the suite itself broke; 4: it cannot be graded; 5: the
+options leave no test; 130: interrupted.
 
 examples:
   python -m conformance implementations.torch_vae
@@ -33,15 +36,25 @@ examples:
 """
 
 # Each is a module with main(arguments) -> exit code, imported when it is asked for.
-SUBCOMMANDS: Final = {"audit": "conformance.audit.cli", "matrix": "conformance.matrix"}
+SUBCOMMANDS: Final = {
+    "audit": "conformance.audit.cli",
+    "headroom": "conformance.headroom",
+    "matrix": "conformance.matrix",
+}
 
 # What the command line calls the plugin's options, which carry a prefix.
-_SHORT: Final = {"--report": "--vae-report", "--deviations": "--vae-deviations"}
+_SHORT: Final = {"--report": "--vae-report", "--deviations": "--vae-deviations", "--timeout": "--vae-timeout"}
 
 
 def main(arguments: list[str] | None = None) -> int:
     """The command line; returns the exit code."""
-    arguments = sys.argv[1:] if arguments is None else arguments
+    with contextlib.suppress(KeyboardInterrupt):
+        return _main(sys.argv[1:] if arguments is None else arguments)
+    print("Interrupted.", file=sys.stderr)
+    return 130  # 128 + SIGINT, as shells have it
+
+
+def _main(arguments: list[str]) -> int:
     if hidden := _hidden():
         print(hidden, file=sys.stderr)
         return 4
@@ -84,7 +97,20 @@ def _graded(options: list[str]) -> int:
         "--tb=short",
         "-rN",  # the suite's own summary lists what fails
     ]
-    return int(pytest.main([*isolated, *options, str(here / "chapters")]))
+    interrupts = _Interrupts()
+    code = int(pytest.main([*isolated, *options, str(here / "chapters")], plugins=[interrupts]))
+    if interrupts.came:
+        raise KeyboardInterrupt
+    return code
+
+
+class _Interrupts:
+    """Whether Ctrl-C ended the run; pytest's exit code is the same for tests that it could not collect."""
+
+    came = False
+
+    def pytest_keyboard_interrupt(self, excinfo: Any) -> None:
+        self.came = excinfo.type is KeyboardInterrupt
 
 
 def _hidden() -> str:

@@ -1,19 +1,16 @@
 """The written forms of a certificate: JSON for machines, Markdown and a terminal table for people."""
 
 import json
-from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from conformance import report
-from conformance.explainer import MARK, NOTHING
+from conformance import likely, report
 from shared import checks, files
 
 Certificate = Mapping[str, Any]  # report.schema.json
 
 SUFFIXES: Final = (".json", ".md")
-_LISTED: Final = 20  # failures that the terminal lists by name
 
 
 class CertificateError(Exception):
@@ -77,22 +74,21 @@ def summary(certificate: Certificate) -> Iterator[str]:
         yield f"{chapter['name']:<14}" + "".join(f"{cell:<33}" for cell in cells).rstrip()
     yield ""
     yield f"verdict: {headline(certificate)}"
-    failures = certificate["failures"]
-    for entry in failures[:_LISTED]:
-        yield f"fails: {_case(entry)} ({', '.join(entry['clauses'])})"
-    if len(failures) > _LISTED:
-        yield f"fails: {len(failures) - _LISTED} more"
-    named = Counter(entry["message"].partition(MARK)[2].partition(" [")[0] for entry in failures)
-    for cause, cases in named.most_common():
-        if cause and not cause.startswith(NOTHING):
-            yield f"likely cause of {cases} of them: {cause}"
+    yield from likely.lines(certificate)
     yield from _remarks(certificate)
 
 
 def headline(certificate: Certificate) -> str:
-    """The verdict, which says so where it speaks of a part of the specification only."""
+    """The verdict, which says so where it speaks of a part of the specification only, and counts what deviates."""
     partial = certificate["absent"] and certificate["verdict"] in (report.CONFORMS, report.DEVIATES)
-    return f"{certificate['verdict']}{', as far as its abilities go' if partial else ''}"
+    return f"{certificate['verdict']}{', as far as its abilities go' if partial else ''}{_declared(certificate)}"
+
+
+def _declared(certificate: Certificate) -> str:
+    cases = certificate["deviations"]
+    reasons = len({entry["reason"] for entry in cases})
+    texts = (f"{reasons} declared deviation{'s'[: reasons > 1]}", f"{len(cases)} case{'s'[: len(cases) > 1]}")
+    return f": {texts[0]}, {texts[1]}" if cases else ""
 
 
 def headroom(certificate: Certificate) -> Iterator[str]:
@@ -122,6 +118,7 @@ def markdown(certificate: Certificate) -> str:
         "",
     ]
     lines += _table("Chapters", certificate["chapters"], "name") + _table("Clauses", certificate["clauses"], "id")
+    lines += likely.markdown(certificate)
     lines += _listed("Failures", certificate["failures"], "message")
     lines += _listed("Deviations", certificate["deviations"], "reason")
     if certificate["headroom"]:
@@ -139,8 +136,9 @@ def _remarks(certificate: Certificate) -> Iterator[str]:
         yield f"absent: {ability}"
     for gap in certificate["incomplete"]:
         yield f"incomplete: {gap}"
-    for entry in certificate["deviations"]:
-        yield f"deviates: {_case(entry)}: {entry['reason']}"
+    for reason in dict.fromkeys(entry["reason"] for entry in certificate["deviations"]):
+        cases = [_case(entry) for entry in certificate["deviations"] if entry["reason"] == reason]
+        yield f"deviates: {reason}: {', '.join(cases)}"
 
 
 def _cell(graded: Mapping[str, Any]) -> str:

@@ -13,6 +13,7 @@ import shlex
 import shutil
 import tempfile
 import weakref
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final, NamedTuple, cast
@@ -22,12 +23,13 @@ import numpy.typing as npt
 import safetensors
 import safetensors.numpy
 
-from conformance.process import CommandError, Runner
+from conformance.process import CommandError, LateError, Runner
 from shared import parameters, spec
 from shared.contract import Array, FullModel, Losses, Tensors
 
 PROTOCOL: Final = "1"
 TIMEOUT: Final = 60.0  # seconds for one request, the start of a process included
+PATIENCE: Final = 2  # late answers to an operation after which it is asked no more
 
 STATE_NAMES: Final = tuple(parameters.state_shapes(spec.Sizes()))
 # The operations, each with the tensors that it answers with.
@@ -38,6 +40,7 @@ ANSWERS: Final[Mapping[str, tuple[str, ...]]] = {
     "reparameterize": ("z",),
     "decode": ("logits",),
     "losses": ("reconstruction", "kl"),
+    "loss_on_probabilities": ("objective",),
     "gradients": spec.PARAMETER_NAMES,
     "train": ("objective", *STATE_NAMES),
     "load_state": STATE_NAMES,
@@ -65,7 +68,8 @@ def backend(command: str, *, timeout: float = TIMEOUT, keep: str | os.PathLike[s
 
     Args:
         command: a program and its arguments, quoted as for a shell; none runs it.
-        timeout: seconds that one request may take.
+        timeout: seconds that one request may take. An operation that took longer twice is asked no more, so that a port
+            that hangs does not hold up the rest for hours.
         keep: a folder, made if need be, where requests and responses stay for whoever looks for a port's mistake.
 
     Raises:
@@ -98,6 +102,7 @@ class Command:
         self._runner = Runner(words, timeout, self._folder / "stderr.txt")
         weakref.finalize(self, self._runner.end)
         self._requests, self._serves = 0, False
+        self._late: Counter[str] = Counter()  # by operation
         said = self.ask("describe", {}, {}).metadata
         self.operations = _operations(said)
         self._serves = said.get("serve") == "yes"
@@ -125,6 +130,10 @@ class Command:
             TypeError, ValueError: the command refuses an argument.
             CommandError: see `load`.
         """
+        if self._late[operation] >= PATIENCE:
+            raise CommandError(
+                f"{operation}: not asked: {PATIENCE} requests before had no response within {self._runner.limit}"
+            )
         self._requests += 1
         request, response = (
             self._folder / f"{self._requests:05d}-{operation}.{kind}.safetensors" for kind in ("request", "response")
@@ -135,6 +144,9 @@ class Command:
             request.write_bytes(safetensors.numpy.save(dict(tensors), metadata=metadata))
             (self._runner.serve if self._serves else self._runner.once)(operation, request, response)
             return _read(operation, response)
+        except LateError:
+            self._late[operation] += 1
+            raise
         finally:
             if not self._kept:
                 request.unlink(missing_ok=True)
@@ -165,6 +177,9 @@ class CommandModel:
 
     def losses(self, x: Array, noise: Array) -> Losses:
         return Losses(**self._ask("losses", x=x, noise=noise))
+
+    def loss_on_probabilities(self, recon_x: Array, x: Array, mu: Array, logvar: Array) -> Array:
+        return self._ask("loss_on_probabilities", recon_x=recon_x, x=x, mu=mu, logvar=logvar)["objective"]
 
     def gradients(self, x: Array, noise: Array) -> dict[str, Array]:
         return self._ask("gradients", x=x, noise=noise)

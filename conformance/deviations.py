@@ -8,6 +8,10 @@ A file of entries, in TOML:
     reason = "Keras' Adam adds epsilon before the bias correction"
     cause = "epsilon-hat"             # optional
 
+    [[deviation]]
+    case = ["loss/saturated-logits", "training/tiny in float64"]  # several, each as reports write it
+    reason = "cross-entropy on clipped probabilities"
+
 It is strict both ways: a case that deviates must fail, and an entry must name a case.
 """
 
@@ -58,7 +62,8 @@ def read(path: Path) -> list[Deviation]:
     entries = content.get("deviation", [])
     if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
         raise DeviationError(f"{path}: 'deviation' is not a list of entries; write [[deviation]], in double brackets")
-    return [_entry(f"{path}: entry {number}", entry) for number, entry in enumerate(entries, start=1)]
+    listed = (_entries(f"{path}: entry {number}", entry) for number, entry in enumerate(entries, start=1))
+    return [deviation for several in listed for deviation in several]
 
 
 def match(deviations: list[Deviation], cases: Mapping[str, Case]) -> dict[str, Deviation]:
@@ -88,6 +93,16 @@ def match(deviations: list[Deviation], cases: Mapping[str, Case]) -> dict[str, D
     return found
 
 
+def _entries(place: str, entry: Mapping[str, Any]) -> list[Deviation]:
+    """A deviation for each case that the entry lists."""
+    cases = entry.get("case")
+    if not isinstance(cases, list):
+        return [_entry(place, entry)]
+    if not cases:
+        raise DeviationError(f"{place}: case: got []; expected one case or more")
+    return [_entry(place, {**entry, "case": case}) for case in cases]
+
+
 def _entry(place: str, entry: Mapping[str, Any]) -> Deviation:
     if unknown := sorted(entry.keys() - _FIELDS.keys()):
         raise DeviationError(f"{place}: got {unknown[0]!r}; expected {', '.join(_FIELDS)}")
@@ -100,6 +115,9 @@ def _entry(place: str, entry: Mapping[str, Any]) -> Deviation:
     dtype = entry.get("dtype")
     if dtype is not None and dtype not in checks.DTYPES:
         raise DeviationError(f"{place}: dtype: got {dtype!r}; expected {' or '.join(checks.DTYPES)}")
+    case, _, said = entry["case"].partition(" in ")  # as reports write it
+    if said in checks.DTYPES and dtype in (None, said):
+        return Deviation(case, entry["reason"], said, entry.get("cause"), place)
     return Deviation(entry["case"], entry["reason"], dtype, entry.get("cause"), place)
 
 

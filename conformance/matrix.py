@@ -49,15 +49,14 @@ def lines(certificates: Sequence[certificate.Certificate]) -> Iterator[str]:
     clauses = list(dict.fromkeys(clause["id"] for one in certificates for clause in one["clauses"]))
     cells = [{clause["id"]: WORDS.get(clause["verdict"], "?") for clause in one["clauses"]} for one in certificates]
     first = max(len(clause) for clause in [*clauses, "clause"]) + 2
-    heads = _heads(certificates, WIDTH - first)
-    widths = [max(len(head), 6) + 2 for head in heads]
-    yield _row("clause", heads, first, widths)
+    columns = heads([short(one["run"]) for one in certificates], WIDTH - first)
+    yield row("clause", columns, first, widths(columns))
     for clause in clauses:
-        yield _row(clause, [column.get(clause, "-") for column in cells], first, widths)
+        yield row(clause, [column.get(clause, "-") for column in cells], first, widths(columns))
     yield ""
     yield from LEGEND
     yield ""
-    for head, one in zip(heads, certificates, strict=True):
+    for head, one in zip(columns, certificates, strict=True):
         run = one["run"]
         yield f"{head}: {certificate.headline(one)}"
         yield f"  {certificate.subject(run)}"
@@ -66,19 +65,25 @@ def lines(certificates: Sequence[certificate.Certificate]) -> Iterator[str]:
             yield "  graded with other vectors than this installation's"
 
 
-def _row(name: str, cells: Sequence[str], first: int, widths: Sequence[int]) -> str:
+def row(name: str, cells: Sequence[str], first: int, widths: Sequence[int]) -> str:
+    """A line of a table: `first` is the width of the name, `widths` those of the cells."""
     return (
         f"{name:<{first}}" + "".join(f"{cell:<{width}}" for cell, width in zip(cells, widths, strict=True))
     ).rstrip()
 
 
-def _heads(certificates: Sequence[certificate.Certificate], room: int) -> list[str]:
-    """A heading for each column: the module's own name, or a number where names would not fit."""
-    names = [_short(one["run"]) for one in certificates]
-    if len(set(names)) == len(names) and sum(max(len(name), 6) + 2 for name in names) <= room:
-        return names
+def widths(heads: Sequence[str]) -> list[int]:
+    """Of the columns under these headings."""
+    return [max(len(head), 6) + 2 for head in heads]
+
+
+def heads(names: Sequence[str], room: int) -> list[str]:
+    """A heading for each column: the backend's name, or a number where names would not fit."""
+    if len(set(names)) == len(names) and sum(widths(names)) <= room:
+        return [*names]
     return [str(number) for number, _ in enumerate(names, start=1)]
 
 
-def _short(run: dict[str, Any]) -> str:
+def short(run: dict[str, Any]) -> str:
+    """The module's own name, or the command."""
     return str(run["module"]).rsplit(".", 1)[-1] if run["module"] else str(run["command"])

@@ -7,15 +7,14 @@ here too: a stranger's settings do not decide what a pass means. What the outcom
 
 from collections.abc import Generator, Iterator
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import pytest
 
-from conformance import certificate, comparator, deviations, failure, probe, report
+from conformance import certificate, comparator, deviations, explainer, failure, probe, report
 from conformance.backend import BackendError, find
 from conformance.deviations import Deviation
-from conformance.explainer import explained
 from conformance.report import Case, Outcome, Report
 from shared import checks, spec, vectors
 from shared.contract import Array, Backend, FullModel, Tensors
@@ -30,14 +29,28 @@ _DECLARED: Final = pytest.StashKey[list[Deviation]]()
 _DEVIATION: Final = pytest.StashKey[Deviation]()  # of a test
 _HEADROOM: Final = pytest.StashKey[dict[tuple[str, str], float]]()  # of a test
 _NOTES: Final = pytest.StashKey[list[str]]()
+_WRONG: Final = pytest.StashKey[list[explainer.Diagnosis]]()  # of a test: at most one
+_UNREAD: Final = pytest.StashKey[list["_Wrong"]]()
 
 # What a model must have for each ability; a model without it is graded on the rest.
 ABILITIES: Final = {
     "gradients": ("gradients",),
     "train": ("gradients", "train", "state", "load_state"),
     "sample": ("sample", "generate"),
+    "loss_on_probabilities": ("loss_on_probabilities",),
 }
 _ABSENT: Final = "absent ability "  # how the reason of a skip begins that counts as absent
+
+
+class _Wrong(NamedTuple):
+    """A wrong answer to a vector, to be read beside the others."""
+
+    key: str  # of the case
+    vector: Vector
+    dtype: str
+    difference: str  # the comparator's complaint
+    diagnosis: explainer.Diagnosis
+    report: pytest.TestReport
 
 
 class Grader:
@@ -51,12 +64,13 @@ class Grader:
         headroom: dict[tuple[str, str], float] | None = None,
         untouched: dict[str, FullModel | Exception] | None = None,
         *,
-        explain: bool = False,
+        wrong: list[explainer.Diagnosis] | None = None,
     ) -> None:
+        """`wrong` takes the diagnosis of a wrong answer; without it none is made."""
         self.backend, self.dtype, self._device = backend, dtype, device
         self._headroom = {} if headroom is None else headroom
         self._untouched = {} if untouched is None else untouched
-        self._explain = explain
+        self._wrong = wrong
 
     @property
     def eps(self) -> float:
@@ -86,15 +100,16 @@ class Grader:
         """Asks the backend what the vector asks, and compares.
 
         Raises:
-            comparator.Mismatch: the answer is not the oracle's; if the grader explains, with the likely cause.
+            comparator.Mismatch: the answer is not the oracle's; if the grader diagnoses, with the likely cause.
         """
         actual = operations.OPERATIONS[vector.operation](self.load, _read_only(vector.inputs), vector.arguments)
         try:
             found = comparator.compare(actual, vector.expected, vector.tolerance(self.dtype), self.dtype)
         except comparator.Mismatch as mismatch:
-            if self._explain:
-                raise explained(vector, actual, self.dtype, mismatch) from None
-            raise
+            if self._wrong is None:
+                raise
+            self._wrong.append(explainer.diagnosis(vector, actual, self.dtype))
+            raise explainer.explained(vector, self._wrong[-1], mismatch) from None
         for name, ratio in found.items():
             key = (f"{vector.id}: {name}", self.dtype)
             self._headroom[key] = max(ratio, self._headroom.get(key, 0.0))
@@ -115,6 +130,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption(
         "--vae-command", metavar="CMD", help="command that speaks the process protocol, instead of a module"
     )
+    group.addoption(
+        "--vae-timeout", metavar="SECONDS", type=float, help="for one request to the command; 60 if not given"
+    )
     group.addoption("--vae-dtype", choices=checks.DTYPES, help="grade this precision only")
     group.addoption("--vae-device", choices=checks.DEVICES, default="auto", help="where the backend runs")
     group.addoption(
@@ -133,7 +151,7 @@ def pytest_configure(config: pytest.Config) -> None:
         _verify_vectors()
         config.stash[_TARGETS] = [certificate.target(text) for text in config.getoption("--vae-report")]
         config.stash[_DECLARED] = deviations.read(Path(declared)) if declared else []
-        config.stash[_BACKEND] = find(**name)
+        config.stash[_BACKEND] = find(**name, timeout=config.getoption("--vae-timeout"))
     except ValueError as error:
         raise pytest.UsageError(f"--vae-report: {error}") from error
     except deviations.DeviationError as error:
@@ -145,7 +163,7 @@ def pytest_configure(config: pytest.Config) -> None:
         path.stem.removeprefix("test_") for path in (Path(__file__).parent / "chapters").glob("test_*.py")
     )
     config.stash[_REPORT] = Report(run, tuple(chapters))
-    config.stash[_UNTOUCHED], config.stash[_NOTES] = {}, []
+    config.stash[_UNTOUCHED], config.stash[_NOTES], config.stash[_UNREAD] = {}, [], []
 
 
 def pytest_sessionstart(session: pytest.Session) -> None:
@@ -210,15 +228,30 @@ def pytest_runtest_makereport(
         outcome = _outcome(found, raised, entry)
         item.config.stash[_REPORT].record(item.nodeid, outcome._replace(headroom=_quantities(item)))
     vector, dtype = (_given(item).get(name) for name in ("vector", "grader"))
-    if found.failed and isinstance(raised, comparator.Mismatch) and isinstance(vector, Vector):
-        found.longrepr = failure.text(vector, str(dtype), str(raised))
+    if not found.passed and isinstance(raised, comparator.Mismatch) and isinstance(vector, Vector):
+        if found.failed:
+            found.longrepr = failure.text(vector, str(dtype), str(raised))
+        difference = str(raised).partition(explainer.MARK)[0]
+        for diagnosis in item.stash.get(_WRONG, []):
+            wrong = _Wrong(item.nodeid, vector, str(dtype), difference, diagnosis, found)
+            item.config.stash[_UNREAD].append(wrong)
     return found
+
+
+def _read_together(gathered: Report, wrong: list[_Wrong]) -> None:
+    """What the wrong answers say together is more than what each said by itself: reports are written anew."""
+    for one, explanation in zip(wrong, explainer.together([one.diagnosis for one in wrong]), strict=True):
+        text = f"{one.difference}{explainer.MARK}{explainer.said(one.vector, explanation)}"
+        gathered.explain(one.key, explanation, f"Mismatch: {text}")
+        if one.report.failed:
+            one.report.longrepr = failure.text(one.vector, one.dtype, text)
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
     stash = session.config.stash
     if hasattr(session.config, "workerinput") or session.config.option.collectonly:
         return
+    _read_together(stash[_REPORT], stash[_UNREAD])
     stash[_CERTIFICATE] = stash[_REPORT].certificate()
     for target in stash[_TARGETS]:
         try:
@@ -247,7 +280,8 @@ def grader(request: pytest.FixtureRequest) -> Grader:
     """The backend under test, in each precision in turn."""
     stash, headroom = request.config.stash, request.node.stash.setdefault(_HEADROOM, {})
     device = request.config.getoption("--vae-device")
-    found = Grader(stash[_BACKEND], request.param, device, headroom, stash[_UNTOUCHED], explain=True)
+    wrong = request.node.stash.setdefault(_WRONG, [])
+    found = Grader(stash[_BACKEND], request.param, device, headroom, stash[_UNTOUCHED], wrong=wrong)
     for marker in request.node.iter_markers("ability"):
         found.require(marker.args[0])
     return found

@@ -19,6 +19,10 @@ class CommandError(RuntimeError):
     """The command cannot be run, or does not keep to the protocol."""
 
 
+class LateError(CommandError):
+    """No response in time."""
+
+
 class Runner:
     """Runs a command; its stderr goes to a file, of which the last line is quoted when it fails."""
 
@@ -97,8 +101,13 @@ class Runner:
         except OSError as error:
             raise CommandError(f"cannot run {self._words[0]!r}: {error.strerror or error}") from None
 
-    def _late(self, operation: str, hint: str = "") -> CommandError:
-        return CommandError(f"{operation}: no response within {self._timeout:g} s{hint}")
+    def _late(self, operation: str, hint: str = "") -> LateError:
+        return LateError(f"{operation}: no response within {self.limit}{hint}")
+
+    @property
+    def limit(self) -> str:
+        """The time that a request may take, for messages."""
+        return f"{self._timeout:g} s (--timeout SECONDS allows more)"
 
     def _ended(self, operation: str, code: int) -> CommandError:
         how = f"exit code {code}" if code >= 0 else f"signal {_signal_name(-code)}"

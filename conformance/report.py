@@ -16,6 +16,8 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 
+from conformance import likely
+from conformance.explainer import Explanation
 from shared import checks, spec, vectors
 from shared.contract import Backend
 
@@ -126,11 +128,19 @@ class Report:
     chapters: tuple[str, ...] = ()
     cases: dict[str, Case] = field(default_factory=dict)
     outcomes: dict[str, Outcome] = field(default_factory=dict)
+    explanations: dict[str, Explanation] = field(default_factory=dict)
 
     def record(self, key: str, outcome: Outcome) -> None:
         """Notes what became of the case `key`; a later failure (of a clean-up) outweighs an earlier result."""
         if key not in self.outcomes or outcome.result == "failed":
             self.outcomes[key] = outcome._replace(message=outcome.message[:_LONGEST_MESSAGE])
+
+    def explain(self, key: str, explanation: Explanation, message: str) -> None:
+        """Notes what a wrong answer to a vector comes from, and the message that says so."""
+        self.explanations[key] = explanation
+        outcome, message = self.outcomes[key], message[:_LONGEST_MESSAGE]
+        deviates = outcome.result == "deviating"
+        self.outcomes[key] = outcome._replace(seen=message) if deviates else outcome._replace(message=message)
 
     def counts(self, wanted: Callable[[Case], bool] = lambda case: True) -> dict[str, int]:
         """How many of the wanted cases had each result."""
@@ -154,6 +164,7 @@ class Report:
             "chapters": [self._chapter(name) for name in self._chapter_names()],
             "clauses": [self._clause(name, text) for name, text in spec.CLAUSES.items()],
             "headroom": list(self._headroom()),
+            "causes": likely.listed((_name(self.cases[key]), found) for key, found in self.explanations.items()),
             "failures": [
                 {**_name(case), "clauses": list(case.clauses), "message": outcome.message}
                 for case, outcome in self._with_result("failed")
@@ -210,5 +221,5 @@ class Report:
         return gaps
 
 
-def _name(case: Case) -> dict[str, str | None]:
-    return {"case": case.id, "dtype": case.dtype}
+def _name(case: Case) -> dict[str, Any]:
+    return {"case": case.id, "dtype": case.dtype, "vector": case.is_vector}

@@ -213,7 +213,7 @@ def load(params: Tensors, *, dtype: str = "float32", device: str = "auto") -> "M
 
 
 class Model:
-    """The contract around a `VAE`: `Model`, `Trainable` and `Sampler` of `shared/contract.py`."""
+    """The contract around a `VAE`: all of `FullModel` in `shared/contract.py`."""
 
     def __init__(self, params: Tensors, sizes: spec.Sizes, dtype: str, device: str) -> None:
         self.sizes = sizes
@@ -244,6 +244,11 @@ class Model:
         batch = checks.batch(x, noise, self.sizes.input_dim, self.sizes.latent_dim)
         reconstruction, kl = self._run(self._losses, *batch)
         return Losses(_array(reconstruction), _array(kl))
+
+    def loss_on_probabilities(self, recon_x: Array, x: Array, mu: Array, logvar: Array) -> Array:
+        sizes = self.sizes
+        checked = checks.reconstructions(recon_x, x, mu, logvar, sizes.input_dim, sizes.latent_dim)
+        return _array(self._run(self._loss_on_probabilities, *checked))
 
     def gradients(self, x: Array, noise: Array) -> dict[str, Array]:
         batch = checks.batch(x, noise, self.sizes.input_dim, self.sizes.latent_dim)
@@ -319,6 +324,10 @@ class Model:
     @tf.function(reduce_retracing=True)
     def _losses(self, x: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
         return self._vae.negative_elbo(x, noise)
+
+    @tf.function(reduce_retracing=True)
+    def _loss_on_probabilities(self, recon_x: Tensor, x: Tensor, mu: Tensor, logvar: Tensor) -> Tensor:
+        return loss_function(recon_x, x, mu, logvar)
 
     @tf.function(reduce_retracing=True)
     def _gradients(self, x: Tensor, noise: Tensor) -> list[Tensor]:

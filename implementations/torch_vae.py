@@ -140,7 +140,7 @@ def load(params: Tensors, *, dtype: str = "float32", device: str = "auto") -> "M
 
 
 class Model:
-    """The contract around a `VAE`: `Model`, `Trainable` and `Sampler` of `shared/contract.py`."""
+    """The contract around a `VAE`: all of `FullModel` in `shared/contract.py`."""
 
     def __init__(self, params: Tensors, sizes: spec.Sizes, dtype: torch.dtype, device: torch.device) -> None:
         self.sizes = sizes
@@ -180,6 +180,12 @@ class Model:
         batch = checks.batch(x, noise, self.sizes.input_dim, self.sizes.latent_dim)
         reconstruction, kl = self._vae.negative_elbo(*map(self._put, batch))
         return Losses(_array(reconstruction), _array(kl))
+
+    @torch.no_grad()
+    def loss_on_probabilities(self, recon_x: Array, x: Array, mu: Array, logvar: Array) -> Array:
+        sizes = self.sizes
+        checked = checks.reconstructions(recon_x, x, mu, logvar, sizes.input_dim, sizes.latent_dim)
+        return _array(loss_function(*map(self._put, checked)))
 
     def gradients(self, x: Array, noise: Array) -> dict[str, Array]:
         batch = checks.batch(x, noise, self.sizes.input_dim, self.sizes.latent_dim)

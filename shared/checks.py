@@ -56,17 +56,17 @@ def finite(name: str, value: Array) -> Array:
     return value
 
 
-def images(value: object, input_dim: int, *, rows: int | str = "B") -> Array:
+def images(value: object, input_dim: int, *, rows: int | str = "B", name: str = "x") -> Array:
     """Images as the clause `input` wants them: (B, D), finite, in [0, 1].
 
     Raises:
         TypeError, ValueError: see `float_array` and `finite`; also for a pixel outside [0, 1].
     """
-    x = float_array("x", value, (rows, input_dim))
+    x = float_array(name, value, (rows, input_dim))
     low, high = float(x.min()), float(x.max())  # NaN compares false below, so that `finite` gets to name it
     if not (low >= 0.0 and high <= 1.0):
-        finite("x", x)
-        raise ValueError(f"x: got values from {low:g} to {high:g}; expected pixels in [0, 1]")
+        finite(name, x)
+        raise ValueError(f"{name}: got values from {low:g} to {high:g}; expected pixels in [0, 1]")
     return x
 
 
@@ -98,6 +98,24 @@ def posterior(mu: object, logvar: object, noise: object, latent_dim: int) -> tup
     checked = latents("mu", mu, latent_dim)
     rows = len(checked)
     return checked, latents("logvar", logvar, latent_dim, rows=rows), latents("noise", noise, latent_dim, rows=rows)
+
+
+def reconstructions(
+    recon_x: object, x: object, mu: object, logvar: object, input_dim: int, latent_dim: int
+) -> tuple[Array, Array, Array, Array]:
+    """The arguments of `loss_on_probabilities`: recon_x and x (B, D), mu and logvar (B, L).
+
+    Raises:
+        TypeError, ValueError: see `images` and `latents`.
+    """
+    checked = images(x, input_dim)
+    rows = len(checked)
+    return (
+        images(recon_x, input_dim, rows=rows, name="recon_x"),
+        checked,
+        latents("mu", mu, latent_dim, rows=rows),
+        latents("logvar", logvar, latent_dim, rows=rows),
+    )
 
 
 def schedule(order: object, noise: object, images_count: int, latent_dim: int) -> tuple[npt.NDArray[np.int64], Array]:

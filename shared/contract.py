@@ -2,8 +2,8 @@
 register.
 
 A backend module has `describe()` and `load(params, *, dtype, device)`. The object that `load` returns offers the
-methods of `Model`, and, where the backend can, those of `Trainable` and `Sampler`: an ability is declared by having its
-methods.
+methods of `Model`, and, where the backend can, those of `Trainable`, `Sampler` and `LossOnProbabilities`: an
+ability is declared by having its methods.
 
 NumPy goes in and NumPy comes out, in the model's dtype; an array that was returned is finished work. Arguments are
 never changed, and returned arrays belong to the caller. Symbols: B images, D pixels, L latents, N images in a data set,
@@ -88,7 +88,15 @@ class Sampler(Protocol):
         ...
 
 
-class FullModel(Trainable, Sampler, Protocol):
+class LossOnProbabilities(Protocol):
+    """A model that offers the common published loss too (clause `loss.probabilities`), which training never uses."""
+
+    def loss_on_probabilities(self, recon_x: Array, x: Array, mu: Array, logvar: Array) -> Array:
+        """recon_x (B, D) in [0, 1], x (B, D), mu and logvar (B, L) -> shape (): the loss of the batch, in nats."""
+        ...
+
+
+class FullModel(Trainable, Sampler, LossOnProbabilities, Protocol):
     """What our own backends return."""
 
 

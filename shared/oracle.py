@@ -34,6 +34,10 @@ class Arithmetic:
         """`value`, an operation's result; `magnitude` is that of its terms where they may cancel."""
         return value
 
+    def stored(self, value: Real) -> Real:
+        """A sum of many like terms, as it is kept until the next one is added."""
+        return value
+
     def matmul(self, a: Real, b: Real) -> Real:
         """(m, n), (n, k) -> (m, k)."""
         return a @ b
@@ -115,8 +119,12 @@ def cross_entropy(logits: Real, x: Real, ar: Arithmetic = EXACT) -> Real:
 
 def cross_entropy_slope(logits: Real, x: Real, ar: Arithmetic = EXACT) -> Real:
     """sigmoid(l) - x per pixel, (B, D), in a form without cancellation: (1 - x) sigmoid(l) - x sigmoid(-l)."""
-    exact = (1.0 - x) * sigmoid(logits) - x * sigmoid(-logits)
-    return ar.rounded(exact, sigmoid(logits) + x, roundings=FUNCTION)
+    # A port may take sigmoid(l) as exp(l - softplus(l)), the derivative of a log-sum-exp (jax 0.10.2 does): it rounds a
+    # number as large as l, and loses no more than the tail.
+    tail = np.log1p(np.exp(-np.abs(logits)))
+    lost1, lost2 = (np.clip(ar.rounded(np.zeros_like(logits), np.abs(logits)), -tail, tail) for _ in range(2))
+    slope = (1.0 - x) * sigmoid(logits) * (1.0 + lost1) - x * sigmoid(-logits) * (1.0 + lost2)
+    return ar.rounded(slope, sigmoid(logits) + x, roundings=FUNCTION)
 
 
 def kl_terms(mu: Real, logvar: Real, ar: Arithmetic = EXACT) -> Real:
@@ -135,12 +143,20 @@ def losses(step: Forward, x: Real, ar: Arithmetic = EXACT) -> tuple[Real, Real]:
     return reconstruction, ar.sum(kl_terms(step.mu, step.logvar, ar), axis=1)
 
 
-def loss_on_probabilities(recon_x: Real, x: Real, mu: Real, logvar: Real) -> float:
-    """The clause `loss.probabilities`: cross-entropy with each log clamped at -100, plus kl, over the batch."""
+def loss_on_probabilities(recon_x: Real, x: Real, mu: Real, logvar: Real, *, ar: Arithmetic = EXACT) -> Real:
+    """The clause `loss.probabilities`: cross-entropy with each log clamped at -100, plus kl, over the batch: ()."""
     with np.errstate(divide="ignore"):
-        log_p = np.maximum(np.log(recon_x), spec.PROBABILITY_LOG_CLAMP)
-        log_q = np.maximum(np.log1p(-recon_x), spec.PROBABILITY_LOG_CLAMP)
-    return float(-np.sum(x * log_p + (1.0 - x) * log_q) + np.sum(kl_terms(mu, logvar)))
+        log_p, log_q = clamped(np.log(recon_x), ar), clamped(np.log1p(-recon_x), ar)
+    # A port may take log(1 - p), and rounds 1 - p.
+    log_q = ar.rounded(log_q, np.where((recon_x > 0.0) & (log_q > spec.PROBABILITY_LOG_CLAMP), 1.0, 0.0))
+    reconstruction = ar.sum(ar.rounded(-(x * log_p + (1.0 - x) * log_q), roundings=2), axis=1)  # (B,)
+    return ar.sum(reconstruction + ar.sum(kl_terms(mu, logvar, ar), axis=1), axis=0)
+
+
+def clamped(log: Real, ar: Arithmetic = EXACT) -> Real:
+    """A log, no lower than -100: where it is clamped, nothing is rounded."""
+    clamp = spec.PROBABILITY_LOG_CLAMP
+    return ar.rounded(np.maximum(log, clamp), np.where(log > clamp, np.abs(log), 0.0), roundings=FUNCTION)
 
 
 def backward(params: Params, step: Forward, x: Real, noise: Real, ar: Arithmetic = EXACT) -> dict[str, Real]:
@@ -176,13 +192,21 @@ def adam_step(
 ) -> tuple[Real, Real, Real]:
     """One step of Algorithm 1 of Kingma & Ba for one tensor; `step` counts from 1. Returns the new param, m and v."""
     beta1, beta2 = ar.constant(spec.BETA1), ar.constant(spec.BETA2)
-    m = ar.rounded(beta1 * m + (1.0 - beta1) * gradient, beta1 * np.abs(m) + (1.0 - beta1) * np.abs(gradient))
-    v = ar.rounded(beta2 * v + (1.0 - beta2) * gradient * gradient, roundings=2)
-    # 1 - beta^t cancels at small t: a port that computes it as it stands, in float32, is off by 1e-5 (optax 0.2.8 is).
-    correction1, correction2 = (1.0 - ar.rounded(np.asarray(beta**step), roundings=2) for beta in (beta1, beta2))
+    # 1 - beta is a constant of its own: the difference of 1 and a float32 0.999 would be off by 1.3e-5.
+    rest1, rest2 = ar.constant(1.0 - spec.BETA1), ar.constant(1.0 - spec.BETA2)
+    m = ar.rounded(beta1 * m + rest1 * gradient, beta1 * np.abs(m) + rest1 * np.abs(gradient))
+    v = ar.rounded(beta2 * v + rest2 * gradient * gradient, roundings=2)
+    correction1, correction2 = (bias_correction(beta, step, ar) for beta in (beta1, beta2))
     denominator = ar.rounded(np.sqrt(v / correction2) + ar.constant(spec.EPSILON), roundings=2)
     update = ar.rounded(ar.constant(spec.LEARNING_RATE) * (m / correction1) / denominator, roundings=3)
-    return ar.rounded(param - update), m, v
+    return ar.stored(param - update), m, v
+
+
+def bias_correction(beta: float, step: int, ar: Arithmetic = EXACT) -> Real:
+    """1 - beta^t, which cancels at small t: a port may compute it as it stands, in float32 too (optax 0.2.8 does), and
+    is then off by 1e-5. At t = 1 the power is beta itself, and rounded no further."""
+    power = np.asarray(beta**step)
+    return 1.0 - (power if step == 1 else ar.rounded(power))
 
 
 class Oracle:
@@ -218,6 +242,11 @@ class Oracle:
         step = forward(self._exact(), _real(x), _real(noise), self._arithmetic)
         reconstruction, kl = losses(step, _real(x), self._arithmetic)
         return Losses(self._out(reconstruction), self._out(kl))
+
+    def loss_on_probabilities(self, recon_x: Array, x: Array, mu: Array, logvar: Array) -> Array:
+        sizes = self.sizes
+        checked = checks.reconstructions(recon_x, x, mu, logvar, sizes.input_dim, sizes.latent_dim)
+        return self._out(loss_on_probabilities(*map(_real, checked), ar=self._arithmetic))
 
     def gradients(self, x: Array, noise: Array) -> dict[str, Array]:
         checks.batch(x, noise, self.sizes.input_dim, self.sizes.latent_dim)

@@ -72,7 +72,9 @@ CLAUSES: Final[Mapping[str, str]] = MappingProxyType(
         "loss.probabilities": "loss_function(recon_x, x, mu, logvar): summed cross-entropy on probabilities, each log "
         "clamped at -100, plus kl. Never used for training.",
         "adam": "Adam, Algorithm 1 of Kingma & Ba: lr 1e-3, beta 0.9 / 0.999, epsilon 1e-8 added to sqrt(v_hat) "
-        "after the bias correction. A gradient that has always been zero moves nothing.",
+        "after the bias correction. 1 - beta1 and 1 - beta2 are constants of their own, 0.1 and 0.001, rounded once: a "
+        "port writes them so or forms them in float64 (1 - 0.999 in float32 is off by 1.3e-5). The bias correction's "
+        "1 - beta^t may be float32. A gradient that has always been zero moves nothing.",
         "init": "Every weight and bias is uniform in +-1/sqrt(fan_in), drawn from the portable stream.",
         "stream": "Philox4x64-10 keyed by (seed, purpose), counted by (block, 0, index, 0): uniforms, Box-Muller "
         "normals and permutations derived from raw 64-bit words.",

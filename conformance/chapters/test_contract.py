@@ -12,10 +12,18 @@ pytestmark = pytest.mark.clause("names", "precision", "input")
 
 
 def _answers(model: FullModel, x: Array, noise: Array) -> dict[str, Array]:
-    mu, logvar = model.encode(x)
-    z = model.reparameterize(mu, logvar, noise)
-    answers = {"mu": mu, "logvar": logvar, "z": z, "logits": model.decode(z)}
-    return {**answers, **Losses(*model.losses(x, noise))._asdict()}
+    mu, logvar = _arrays(dict(zip(("mu", "logvar"), model.encode(x), strict=True))).values()
+    z = _arrays({"z": model.reparameterize(mu, logvar, noise)})["z"]
+    answers = {"mu": mu, "logvar": logvar, "z": z, **_arrays({"logits": model.decode(z)})}
+    return {**answers, **_arrays(Losses(*model.losses(x, noise))._asdict())}
+
+
+def _arrays(answers: dict[str, Array]) -> dict[str, Array]:
+    """The answers, of which none is a framework's own tensor: that would go wrong later, in other words."""
+    for name, answer in answers.items():
+        got = f"{type(answer).__module__}.{type(answer).__qualname__}"
+        assert isinstance(answer, np.ndarray), f"{name}: the model returned a {got}; expected a NumPy array"
+    return answers
 
 
 def _batch(rows: int, sizes: Sizes) -> tuple[Array, Array]:
@@ -101,8 +109,8 @@ def test_arguments_are_not_changed(grader: Grader) -> None:
     x[0, :2] = 0.0, 1.0  # what a clip in place would change
     before = x.copy(), noise.copy()
     _answers(model, x, noise)
-    np.testing.assert_array_equal(x, before[0], strict=True)
-    np.testing.assert_array_equal(noise, before[1], strict=True)
+    np.testing.assert_array_equal(x, before[0], err_msg="x, an argument, was changed", strict=True)
+    np.testing.assert_array_equal(noise, before[1], err_msg="noise, an argument, was changed", strict=True)
 
 
 def test_same_call_gives_same_answer(grader: Grader) -> None:

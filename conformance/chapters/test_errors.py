@@ -84,6 +84,20 @@ def test_training_images_leave_the_model_alone(grader: Grader, x: Array) -> None
         np.testing.assert_array_equal(tensor, before[name], err_msg=name, strict=True)
 
 
+@pytest.mark.ability("loss_on_probabilities")
+@pytest.mark.parametrize("recon_x", BAD_IMAGES.values(), ids=BAD_IMAGES.keys())
+def test_probabilities(grader: Grader, recon_x: Array) -> None:
+    _refuses("recon_x", lambda: grader.untouched().loss_on_probabilities(recon_x, X, NOISE, NOISE))
+
+
+@pytest.mark.ability("loss_on_probabilities")
+def test_posterior_of_probabilities(grader: Grader) -> None:
+    loss = grader.untouched().loss_on_probabilities
+    _refuses("x", lambda: loss(X, _with(X, 1.01), NOISE, NOISE))
+    _refuses("mu", lambda: loss(X, X, NOISE[:3], NOISE))
+    _refuses("logvar", lambda: loss(X, X, NOISE, _with(NOISE, np.nan)))
+
+
 @pytest.mark.ability("train")
 @pytest.mark.parametrize("order", BAD_ORDERS.values(), ids=BAD_ORDERS.keys())
 def test_order(grader: Grader, order: Array) -> None:

@@ -11,6 +11,8 @@ pytestmark = pytest.mark.clause("loss.bce.logits", "loss.kl")
 
 @pytest.mark.chapter("loss")
 def test_vector(grader: Grader, vector: Vector) -> None:
+    if vector.operation == "loss_on_probabilities":
+        grader.require(vector.operation)
     grader.check(vector)
 
 
@@ -41,3 +43,18 @@ def test_losses_follow_their_rows(grader: Grader) -> None:
     for here, there in zip(model.losses(x, noise), model.losses(x[shuffled], noise[shuffled]), strict=True):
         # 12 + 3 rounded terms; a KL near 0 is what is left of terms near 1, four to a latent
         np.testing.assert_allclose(there, here[shuffled], rtol=20 * grader.eps, atol=12 * grader.eps)
+
+
+@pytest.mark.clause("loss.probabilities")
+@pytest.mark.ability("loss_on_probabilities")
+def test_loss_on_probabilities_is_the_loss_away_from_saturation(grader: Grader) -> None:
+    """On the sigmoid of a model's own logits the published loss is its objective."""
+    model = grader.untouched()
+    x = np.random.default_rng(7).random((6, 12)).astype(np.float32)
+    noise = np.random.default_rng(8).standard_normal((6, 3)).astype(np.float32)
+    mu, logvar = model.encode(x)
+    recon_x = 1.0 / (1.0 + np.exp(-model.decode(model.reparameterize(mu, logvar, noise))))
+    total = model.loss_on_probabilities(recon_x.astype(grader.dtype), x, mu, logvar)
+    assert (total.shape, total.dtype) == ((), np.dtype(grader.dtype))
+    # 90 terms near 1, each rounded a few times on either way
+    np.testing.assert_allclose(total, np.sum(model.losses(x, noise)), rtol=40 * grader.eps)

@@ -3,7 +3,8 @@
 A golden vector's wrong answer says that a port is wrong, seldom how. Every cause in `CAUSES` is tested in turn: most
 by computing the vector again with an oracle that carries that bug (`Suspect`), some by looking at the answer itself.
 A cause is named only if it accounts for every tensor that is wrong, leaves the right ones right, and comes several
-times nearer to the answer than the truth does; rounding is never explained away. At most two are named.
+times nearer to the answer than the truth does; rounding is never explained away. At most two are named. The wrong
+answers of a whole run are then read together: see `together`.
 
 `python -m conformance.explainer` prints the causes as a Markdown table.
 """
@@ -18,12 +19,30 @@ from conformance.explainer.cause import Cause
 from conformance.explainer.causes import CAUSES, table
 from conformance.explainer.direct import Finding, shapes
 from conformance.explainer.fit import Seen
-from conformance.explainer.precision import errs_as_float32, holds_float32
+from conformance.explainer.precision import ends_in_float32, errs_as_float32, holds_float32
 from conformance.explainer.search import Search
+from conformance.explainer.together import Diagnosis, Explanation, same_bug, together
 from shared.contract import Array
 from shared.vectors import Vector, operations
 
-__all__ = ["CAUSES", "MARK", "NOTHING", "Cause", "Finding", "diagnose", "explain", "explained", "table"]
+__all__ = [
+    "CAUSES",
+    "MARK",
+    "NOTHING",
+    "Cause",
+    "Diagnosis",
+    "Explanation",
+    "Finding",
+    "diagnose",
+    "diagnosis",
+    "explain",
+    "explained",
+    "said",
+    "same_bug",
+    "table",
+    "text",
+    "together",
+]
 
 MARK: Final = "\ncause: "  # between the comparator's complaint and its explanation
 NOTHING: Final = "no known cause fits"  # said of a wrong answer that no hypothesis accounts for
@@ -51,49 +70,93 @@ def _explain(vector: Vector, actual: Mapping[str, Array], dtype: str) -> str | N
         pass
     else:
         return None
-    if "data" in vector.arguments:
-        return f"{NOTHING}: a whole run on real data is not computed again; a smaller vector tells more"
-    return "; or ".join(_paragraph(finding) for finding in diagnose(vector, actual, dtype)) or NOTHING
+    found = diagnosis(vector, actual, dtype)
+    return said(vector, Explanation(found.findings, found.at_once))
 
 
-def explained(
-    vector: Vector, actual: Mapping[str, Array], dtype: str, mismatch: comparator.Mismatch
-) -> comparator.Mismatch:
+def said(vector: Vector, explanation: Explanation) -> str:
+    """What is said of a wrong answer to a vector, in one paragraph."""
+    if reason := beyond(vector):
+        return f"{NOTHING}: {reason}"
+    return text(explanation)
+
+
+def text(explanation: Explanation) -> str:
+    """The causes of a wrong answer, in one paragraph."""
+    findings = explanation.findings
+    if explanation.known:
+        bugs = "; and ".join(f"{CAUSES[f.cause].bug}{_detail(f)} [{_places(f)}]" for f in findings)
+        return f"follows from {len(findings)} bugs at once, which other vectors name one by one: {bugs}"
+    first = f"{len(findings)} bugs at once: " if explanation.at_once else ""
+    return first + (" And: " if explanation.at_once else " Or: ").join(map(_paragraph, findings)) or NOTHING
+
+
+def explained(vector: Vector, diagnosis: Diagnosis, mismatch: comparator.Mismatch) -> comparator.Mismatch:
     """The comparator's complaint about an answer, with its cause on a line of its own."""
-    text = explain(vector, actual, dtype)
-    return mismatch if text is None else comparator.Mismatch(f"{mismatch}{MARK}{text}")
+    explanation = Explanation(diagnosis.findings, diagnosis.at_once)
+    return comparator.Mismatch(f"{mismatch}{MARK}{said(vector, explanation)}")
+
+
+def beyond(vector: Vector) -> str:
+    """Why a wrong answer to this vector is not explained; empty if it is."""
+    if vector.operation not in operations.OPERATIONS:
+        return "it asks nothing of a model"
+    if "data" in vector.arguments:
+        return "a whole run on real data is not computed again; a smaller vector tells more"
+    if vector.operation == "loss_on_probabilities":
+        return "one number fits too many causes; python -m conformance audit examines the function itself"
+    return ""
 
 
 def diagnose(vector: Vector, actual: Mapping[str, Array], dtype: str) -> list[Finding]:
     """The causes that fit a wrong answer, the best first: at most two."""
-    if vector.operation not in operations.OPERATIONS or "data" in vector.arguments:
-        return []
+    return list(diagnosis(vector, actual, dtype).findings)
+
+
+def diagnosis(vector: Vector, actual: Mapping[str, Array], dtype: str) -> Diagnosis:
+    """The causes that fit a wrong answer, and what `together` needs to read it beside others."""
+    if beyond(vector):
+        return Diagnosis()
     if actual.keys() != vector.expected.keys() or not all(isinstance(value, np.ndarray) for value in actual.values()):
-        return []
+        return Diagnosis()
     shown = {name: value for name, value in actual.items() if vector.expected[name].dtype.kind == "f"}
     if dtype == "float64" and all(value.dtype == np.float32 for value in shown.values()):
-        return [Finding("float64-off", "the answer is float32")]
+        return _certain("float64-off", "the answer is float32")
     if (misshapen := shapes(vector, actual)) is not None:
-        return [misshapen]
+        return _certain(*misshapen)
     with np.errstate(all="ignore"):
-        return _diagnose(Seen(vector, actual, dtype))
+        return _diagnosis(Seen(vector, actual, dtype))
 
 
-def _diagnose(seen: Seen) -> list[Finding]:
+def _diagnosis(seen: Seen) -> Diagnosis:
     floats = (value for name, value in seen.actual.items() if seen.expected[name].dtype.kind == "f")
     if not seen.wrong or any(value.dtype != seen.dtype for value in floats):
-        return []
+        return Diagnosis()
     if holds_float32(seen):
-        return [Finding("float64-off", "every number of the answer is a float32")]
-    found = Search(seen).findings()
+        return _certain("float64-off", "every number of the answer is a float32")
+    search = Search(seen)
+    found = search.findings()
     if not found and errs_as_float32(seen):
-        return [Finding("float64-off", "all errors have the size of float32's")]
-    return found
+        return _certain("float64-off", "all errors have the size of float32's")
+    if not found and ends_in_float32(seen):
+        return _certain("float64-off", f"errors of float32's size in {' and '.join(seen.wrong)} alone")
+    return Diagnosis(tuple(found), search)
+
+
+def _certain(cause: str, detail: str) -> Diagnosis:
+    return Diagnosis((Finding(cause, detail),))
 
 
 def _paragraph(finding: Finding) -> str:
     cause = CAUSES[finding.cause]
-    detail = f" ({finding.detail})" if finding.detail else ""
-    places = ", ".join(filter(None, (f"clause {cause.clause}", cause.pitfall and f"pitfall {cause.pitfall}")))
     report = f"; met in {cause.report}" if cause.report else ""
-    return f"{cause.bug}{detail} [{places}{report}]. Fix: {cause.fix}."
+    return f"{cause.bug}{_detail(finding)} [{_places(finding)}{report}]. Fix: {cause.fix}."
+
+
+def _detail(finding: Finding) -> str:
+    return f" ({finding.detail})" if finding.detail else ""
+
+
+def _places(finding: Finding) -> str:
+    cause = CAUSES[finding.cause]
+    return ", ".join(filter(None, (f"clause {cause.clause}", cause.pitfall and f"pitfall {cause.pitfall}")))

@@ -73,8 +73,10 @@ def _probabilities(dtype: str) -> Iterator[Hypothesis]:
         for edge in (1.0, 1.0 - _EDGE, 1.0 + _EDGE):  # a probability that is the bound itself may fall on either side
             yield Hypothesis("probabilities-clipped", f"at {clip:g}", _clipped(bound * edge))
         for held in _held(dtype):
-            rules = Rules(cross_entropy=_clipped_of(held, clip, dtype), cross_entropy_slope=_clip_slope(held, clip))
-            yield Hypothesis("probabilities-clipped", f"at {clip:g}", rules)
+            for at_bound in (1.0, 0.5):  # of the slope, where a probability is the bound itself: JAX passes half of it
+                slope = _clip_slope(held, clip, dtype, at_bound)
+                rules = Rules(cross_entropy=_clipped_of(held, clip, dtype), cross_entropy_slope=slope)
+                yield Hypothesis("probabilities-clipped", f"at {clip:g}", rules)
     for epsilon in CLIPS:
         rules = Rules(cross_entropy=_shifted(epsilon), cross_entropy_slope=_shifted_slope(epsilon))
         yield Hypothesis("epsilon-in-log", f"{epsilon:g}", rules)
@@ -122,7 +124,7 @@ def _clamped_slope_of(held: Callable[[Real], Real]) -> Pixels:
 
 
 def _clipped_of(held: Callable[[Real], Real], clip: float, dtype: str) -> Pixels:
-    low, high = (float(np.asarray(bound, dtype)) for bound in (clip, 1.0 - clip))
+    low, high = _bounds(clip, dtype)
 
     def loss(logits: Real, x: Real) -> Real:
         p = np.clip(held(logits), low, high)
@@ -131,12 +133,20 @@ def _clipped_of(held: Callable[[Real], Real], clip: float, dtype: str) -> Pixels
     return loss
 
 
-def _clip_slope(held: Callable[[Real], Real], clip: float) -> Pixels:
+def _clip_slope(held: Callable[[Real], Real], clip: float, dtype: str, at_bound: float) -> Pixels:
+    low, high = _bounds(clip, dtype)
+
     def slope(logits: Real, x: Real) -> Real:
         p = held(logits)
-        return np.where((p >= clip) & (p <= 1.0 - clip), p - x, 0.0)
+        passes = np.where((p == low) | (p == high), at_bound, (p > low) & (p < high))
+        return passes * (p - x)
 
     return slope
+
+
+def _bounds(clip: float, dtype: str) -> tuple[float, float]:
+    """Where probabilities are clipped, as `dtype` holds it."""
+    return float(np.asarray(clip, dtype)), float(np.asarray(1.0 - clip, dtype))
 
 
 def _shifted(epsilon: float) -> Pixels:

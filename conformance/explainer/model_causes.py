@@ -159,6 +159,7 @@ MODEL: Final[Mapping[str, Cause]] = {
         "precision",
         "P25",
         "keras-team/keras#18648",
-        "JAX: jax_enable_x64 before the first array; Keras: set_floatx('float64') before the layers are made",
+        "JAX: jax_enable_x64 before the first array; Keras: set_floatx('float64') before the layers are made, and no "
+        "keras.ops.mean or loss that takes one, which is float32 whatever it is given",
     ),
 }

@@ -16,6 +16,7 @@ _FORMATS: Final = {"TF32 or float16 (11 significant bits)": 11, "bfloat16 (8 sig
 _ALIKE: Final = 2.0  # factor between errors of one precision
 _UNRELATED: Final = 0.3  # correlation of errors with values below which there is no structure to see
 _SHARE: Final = 0.01  # of a tolerance, ten times float32's usual error, that float32 leaves at least
+_FEW: Final = 4  # elements that show both signs by chance one time in eight
 _ENOUGH: Final = 16  # elements without which nothing is said about structure
 
 
@@ -30,6 +31,9 @@ class Coarse(Arithmetic):
 
     def rounded(self, value: Real, magnitude: Real | None = None, *, roundings: float = 1.0) -> Real:
         return _kept(value, self._bits) if self._everything else value
+
+    def stored(self, value: Real) -> Real:
+        return self.rounded(value)
 
 
 def precision_hypotheses() -> Iterator[Hypothesis]:
@@ -62,6 +66,21 @@ def errs_as_float32(seen: Seen) -> bool:
     """Whether a float64 answer is right in float32, and wrong in every tensor by about as much as float32 is."""
     shares = _shares(seen) if seen.dtype == "float64" else []
     return len(shares) > 1 and min(shares) > _SHARE
+
+
+def ends_in_float32(seen: Seen) -> bool:
+    """Whether the wrong tensors of a single pass in float64 are off by a few of float32's roundings, to either side:
+    the last sum or mean is taken in float32, and all before it is right."""
+    if seen.dtype != "float64" or seen.vector.operation not in ("forward", "losses"):
+        return False
+    error = np.concatenate([np.ravel(seen.actual[name] - seen.expected[name]) for name in seen.wrong])
+    size = np.concatenate([np.ravel(np.abs(seen.expected[name])) for name in seen.wrong])
+    with np.errstate(all="ignore"):
+        units = error / (float(np.finfo(np.float32).eps) * size)
+    if len(units) < _FEW or not np.isfinite(units).all():
+        return False
+    typical = float(np.sqrt(np.mean(units * units)))
+    return bool(np.abs(units).max() <= 2.0 and typical >= 2.0 * _SHARE and units.min() < 0.0 < units.max())
 
 
 def _shares(seen: Seen) -> list[float]:

@@ -5,8 +5,8 @@ test does to that module later.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from typing import Final
+from dataclasses import dataclass, field, fields
+from typing import Any, Final
 
 import numpy as np
 
@@ -148,3 +148,19 @@ class Rules:
         "kept"  # the short last batch: "kept", "dropped", "untrained", "padded", or "reweighted" like a full one
     )
     arithmetic: Arithmetic = EXACT
+
+
+def merged(*parts: Rules) -> Rules | None:
+    """The rules of all parts together; None if two of them replace the same statement."""
+    changes: dict[str, Any] = {}
+    for part in parts:
+        for one in fields(part):
+            value = getattr(part, one.name)
+            if value != getattr(_TRUE, one.name):
+                if one.name in changes:
+                    return None
+                changes[one.name] = value
+    return Rules(**changes)
+
+
+_TRUE: Final = Rules()

@@ -12,10 +12,10 @@ from conformance.explainer.fit import GAIN, Seen
 from conformance.explainer.loss_hypotheses import loss_hypotheses
 from conformance.explainer.model_hypotheses import Hypothesis, model_hypotheses
 from conformance.explainer.precision import coarse_errors, precision_hypotheses
-from conformance.explainer.rules import Rules
+from conformance.explainer.rules import Rules, merged
 from conformance.explainer.suspect import Memory, RuledOutError, Suspect
 from conformance.explainer.training_hypotheses import combined, gradient_hypotheses, training_hypotheses
-from conformance.explainer.weights import weight_hypotheses
+from conformance.explainer.weights import named_weights, weight_hypotheses
 from shared import parameters
 from shared.contract import Array, Tensors
 from shared.oracle import Real
@@ -25,8 +25,8 @@ from shared.vectors import operations
 MOST: Final = 2  # causes that are named
 _LARGE: Final = 100_000  # parameters from which training takes so long that the first cause that fits must do
 _STEPS: Final = 100  # training steps of such a model that may be computed, a second or so
-# Causes with a hypothesis for each of many numbers.
-_FAMILIES: Final = {
+# Causes with a hypothesis for each of many numbers, which say what is wrong as much as the cause does.
+FAMILIES: Final = {
     "activation",
     "adam-beta1",
     "adam-beta2",
@@ -65,12 +65,53 @@ class Search:
         objectives = [name for name in seen.expected if name.split(".")[0] == "objective"]
         objectives.sort(key=lambda name: int(name.partition(".")[2] or 0))  # a file lists its tensors in any order
         self._trace = [(name, i) for name in objectives for i in range(len(seen.expected[name]))]
+        self._listed: list[Hypothesis] | None = None
+        self.fits: dict[Finding, float] = {}  # what accounts for the answer alone, with how far it is from it
+        self.at_once = False  # whether it takes all causes that were found, each alone being too little
+
+    @property
+    def large(self) -> bool:
+        """Whether computing the answer again takes so long that it is not done hundreds of times."""
+        return self._large
 
     def findings(self) -> list[Finding]:
         """At most `MOST` causes that fit, the best first; none if none does."""
         found = list(direct_findings(self._seen, self._params, self._sizes))
-        found = found or self._best(self._hypotheses()) or self._pairs() or self._coarse()
-        return found[:MOST]
+        found = (found or self._best(self._hypotheses()) or self._pairs() or self._coarse())[:MOST]
+        if not self.at_once:
+            self.fits = {**dict.fromkeys(found, 0.0), **self.fits}
+        self.rest()
+        return found
+
+    def rest(self) -> None:
+        """Forgets what was computed in common, which is large for large models, and may compute as much again."""
+        self._memory.clear()
+        self._steps_left = _STEPS
+
+    def hypotheses(self) -> list[Hypothesis]:
+        """All that are tested, and those about weights that have a name."""
+        if self._listed is None:
+            loses = self._seen.vector.operation not in ("forward", "reparameterize")
+            weights = named_weights(self._sizes, self._batch()) if loses else ()
+            self._listed = [*weights, *self._hypotheses()]
+        return self._listed
+
+    def fits_under(self, rules: Rules) -> bool:
+        """Whether a model with these rules gives the answer."""
+        return self._misfit(rules) <= self._seen.limit()
+
+    def besides(self, base: Rules) -> Finding | None:
+        """What accounts for the answer of a model that has the rules `base` too, and best; None if nothing does."""
+        least, found = self._misfit(base) / GAIN, None
+        for hypothesis in self.hypotheses():
+            rules = merged(base, hypothesis.rules)
+            misfit = np.inf if rules is None else self._misfit(rules)
+            if misfit <= min(least, self._limit(hypothesis)):
+                least, found = misfit, Finding(hypothesis.cause, hypothesis.detail)
+                if misfit <= _CLOSE * self._seen.limit():
+                    break
+        self.rest()
+        return found
 
     def answer(self, rules: Rules, watch: Callable[[int, float], None] | None = None) -> Mapping[str, Array]:
         """What a model with these rules answers."""
@@ -108,8 +149,10 @@ class Search:
             if self._large and self._steps_left <= 0:
                 break
             misfit = self._misfit(hypothesis.rules)
-            if misfit <= self._seen.limit(one_of_many=hypothesis.cause in _FAMILIES):
-                fitting.append((misfit, Finding(hypothesis.cause, hypothesis.detail)))
+            if misfit <= self._limit(hypothesis):
+                finding = Finding(hypothesis.cause, hypothesis.detail)
+                fitting.append((misfit, finding))
+                self.fits[finding] = min(misfit, self.fits.get(finding, np.inf))
                 if self._trains and (self._large or misfit <= _CLOSE * self._seen.limit()):
                     break
         best = min((misfit for misfit, _ in fitting), default=0.0)
@@ -118,6 +161,9 @@ class Search:
             if misfit <= max(_CLOSE * self._seen.limit(), 2.0 * best):
                 good.setdefault(finding.cause, finding)
         return list(good.values())
+
+    def _limit(self, hypothesis: Hypothesis) -> float:
+        return self._seen.limit(one_of_many=hypothesis.cause in FAMILIES)
 
     def _misfit(self, rules: Rules) -> float:
         try:
@@ -143,10 +189,13 @@ class Search:
         if not self._trains or self._large:
             return []
         hypotheses = [*training_hypotheses(), *loss_hypotheses(self._seen.dtype)]
+        best: list[Hypothesis] = []
+        least = self._seen.limit()
         for first, second, rules in combined(hypotheses):
-            if self._misfit(rules) <= self._seen.limit():
-                return [Finding(first.cause, first.detail), Finding(second.cause, second.detail)]
-        return []
+            if (misfit := self._misfit(rules)) < least or (misfit == least and not best):
+                least, best = misfit, [first, second]
+        self.at_once = bool(best)
+        return [Finding(hypothesis.cause, hypothesis.detail) for hypothesis in best]
 
     def _coarse(self) -> list[Finding]:
         """Arithmetic of fewer bits: errors are its own size, so they need only be several times smaller than seen."""

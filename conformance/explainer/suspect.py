@@ -15,7 +15,7 @@ import numpy.typing as npt
 from conformance.explainer.rules import Params, Rules, gradients_kept
 from shared import parameters, spec
 from shared.contract import Array, Losses, Tensors
-from shared.oracle import FUNCTION, Real, sigmoid
+from shared.oracle import FUNCTION, Real, loss_on_probabilities, sigmoid
 
 T = TypeVar("T")
 
@@ -121,6 +121,9 @@ class Suspect:
         step = self._once(_OF_FORWARD, lambda: self._forward(self._exact(), _real(x), _real(noise)))
         reconstruction, kl = self._losses(step, _real(x))
         return Losses(self._out(reconstruction), self._out(kl))
+
+    def loss_on_probabilities(self, recon_x: Array, x: Array, mu: Array, logvar: Array) -> Array:
+        return self._out(loss_on_probabilities(*map(_real, (recon_x, x, mu, logvar))))
 
     def gradients(self, x: Array, noise: Array) -> dict[str, Array]:
         params = self._exact()
@@ -268,8 +271,9 @@ class Suspect:
             piece = slice(start, start + _PIECE)
             param, m, v = (_real(array[piece]) for array in arrays)
             new = self._rules.adam.step(param, m, v, gradient[piece], self._step)
-            for array, value in zip(arrays, new, strict=True):
-                array[piece] = self._rules.arithmetic.rounded(value)
+            ar = self._rules.arithmetic
+            for array, value in zip(arrays, (ar.stored(new[0]), *map(ar.rounded, new[1:])), strict=True):
+                array[piece] = value
 
     def _seen(self, objective: float) -> float:
         if self._watch is not None:

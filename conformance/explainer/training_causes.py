@@ -48,6 +48,13 @@ TRAINING: Final[Mapping[str, Cause]] = {
         "",
         "beta2 = 0.999",
     ),
+    "rest-in-float32": Cause(
+        "Adam's 1 - beta is the difference of 1 and a float32 beta (1 - 0.999f is off by 1.3e-5)",
+        "adam",
+        "P16",
+        "pytorch/pytorch#173224",
+        "write 0.1 and 0.001, or form 1 - beta in float64",
+    ),
     "no-bias-correction": Cause(
         "Adam's bias correction is missing",
         "adam",

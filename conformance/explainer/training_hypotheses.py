@@ -1,17 +1,17 @@
 """What may be wrong in Adam and in the order of things within a training step, as an oracle with that bug."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import fields, replace
-from typing import Any, Final
+from dataclasses import replace
+from typing import Final
 
 import numpy as np
 
 from conformance.explainer.model_hypotheses import Hypothesis
-from conformance.explainer.rules import Adam, Gradients, Params, Rules
+from conformance.explainer.rules import Adam, Gradients, Params, Rules, merged
+from shared import spec
 
 # A threshold between any two powers of ten that gradients come in, 2^-24 (the smallest float16) among them.
 THRESHOLDS: Final = (2.0**-24, 2e-9, 2e-8, 5e-9, 5e-7, 2.0**-14, 5e-6, 2e-10, 1e-11, 5e-4)
-_TRUE: Final = Rules()
 _PER_IMAGE: Final = Rules(reported_per_image=True)
 _PLACES: Final = {"before": "epsilon-hat", "inside": "epsilon-in-root", "after": "epsilon-value"}
 _EPSILONS: Final = (
@@ -31,6 +31,7 @@ def training_hypotheses() -> Iterator[Hypothesis]:
     """Bugs of the training step: those that leave the model and its losses right."""
     for place, epsilon in _EPSILONS[:4]:
         yield Hypothesis(_PLACES[place], f"epsilon is {epsilon:g}", Rules(adam=Adam(place=place, epsilon=epsilon)))
+    yield Hypothesis("rest-in-float32", "", Rules(adam=Adam(beta1=_single(spec.BETA1), beta2=_single(spec.BETA2))))
     yield Hypothesis("no-bias-correction", "", Rules(adam=Adam(correct_m=False, correct_v=False)))
     yield Hypothesis("no-bias-correction", "of m", Rules(adam=Adam(correct_m=False)))
     yield Hypothesis("no-bias-correction", "of v", Rules(adam=Adam(correct_v=False)))
@@ -92,7 +93,8 @@ def combined(hypotheses: list[Hypothesis]) -> Iterator[tuple[Hypothesis, Hypothe
     optimisers = [h for h in hypotheses if (h.cause, h.detail) in _OPTIMISERS]
     for loss in losses:
         for optimiser in optimisers:
-            yield loss, optimiser, replace(loss.rules, **_changes(optimiser.rules))
+            if (rules := merged(loss.rules, optimiser.rules)) is not None:
+                yield loss, optimiser, rules
 
 
 _LOSSES: Final = {
@@ -107,8 +109,9 @@ _OPTIMISERS: Final = {
 }
 
 
-def _changes(rules: Rules) -> dict[str, Any]:
-    return {f.name: getattr(rules, f.name) for f in fields(rules) if getattr(rules, f.name) != getattr(_TRUE, f.name)}
+def _single(value: float) -> float:
+    """As float32 holds it."""
+    return float(np.float32(value))
 
 
 Change = Callable[[Gradients, Params], Gradients]

@@ -63,6 +63,26 @@ def named(a: float, b: float, sizes: Sizes, batch: int) -> tuple[str, str]:
     return causes.get(a, "reconstruction-weight"), detail
 
 
+def named_weights(sizes: Sizes, batch: int) -> Iterator[Hypothesis]:
+    """The weights that have a name, each under that name, for a model of these sizes. Where sizes are equal, several
+    have the same weights."""
+    pixels, _, latents = sizes
+    weights = {
+        "pixel-mean": [(1 / pixels, 1.0)],
+        "whole-mean": [(1 / (batch * pixels), 1.0), (1 / (batch * pixels), 1 / batch)],
+        "batch-mean": [(1 / batch, 1 / batch)],
+        "kl-latent-mean": [(1.0, 1 / latents)],
+        "kl-pixel-mean": [(1.0, 1 / pixels)],
+        "kl-half": [(1.0, 2.0), (1.0, 0.5)],
+        "kl-inert": [(1.0, 0.0)],
+        "kl-sign": [(1.0, -1.0)],
+        "sign": [(-1.0, -1.0)],
+    }
+    for cause, pairs in weights.items():
+        for a, b in pairs:
+            yield Hypothesis(cause, named(a, b, sizes, batch)[1], Rules(reconstruction_weight=a, kl_weight=b))
+
+
 def _of_training(seen: Seen, sizes: Sizes, batch: int, answer: Answer) -> Iterator[Hypothesis]:
     pixels, _, latents = sizes
     ones = [(1.0, b) for b in (0.0, -1.0, 1 / latents, 1 / pixels, 2.0, 0.5, 0.1)]

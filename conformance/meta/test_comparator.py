@@ -122,3 +122,19 @@ def test_integers_are_compared_exactly() -> None:
         comparator.compare({"adam.step": np.array(21)}, expected, {}, "float32")
     with pytest.raises(Mismatch, match="dtype"):
         comparator.compare({"adam.step": np.array(20.0)}, expected, {}, "float32")
+
+
+def test_a_number_flushed_to_zero_uses_no_headroom() -> None:
+    """Below the smallest normal number nothing is rounded in proportion, and hardware may flush: that is allowed, and
+    says nothing of the tolerance. Beyond it the error counts, and so does one at an answer that is not so small."""
+    tiny = float(np.finfo(np.float32).tiny)
+    tolerance = {"p": np.array([1e-42, 1e-42])}
+
+    def used(answer: list[float], expected: list[float]) -> float:
+        given = {"p": np.array(answer, np.float32)}
+        return comparator.compare(given, {"p": np.array(expected)}, tolerance, "float32")["p"]
+
+    assert used([0.0, 1.0], [0.6 * tiny, 1.0]) == 0.0
+    assert used([1.5 * tiny, 1.0], [1.2 * tiny, 1.0]) == pytest.approx(0.3, rel=1e-3)
+    with pytest.raises(Mismatch, match=r"p\[0\]"):
+        used([0.0, 1.0], [1.1 * tiny, 1.0])

@@ -53,6 +53,16 @@ def test_entries_are_read_in_order(written: Callable[[str], Path]) -> None:
     assert deviations.read(written("# none\n")) == []
 
 
+def test_entry_may_list_cases_as_reports_write_them(written: Callable[[str], Path]) -> None:
+    text = '[[deviation]]\ncase = ["loss/tiny in float64", "errors/test_images[NaN]"]\nreason = "two at once"\n'
+    found = deviations.read(written(text))
+    assert [(d.case, d.dtype, d.reason) for d in found] == [
+        ("loss/tiny", "float64", "two at once"),
+        ("errors/test_images[NaN]", None, "two at once"),
+    ]
+    assert set(deviations.match(found, CASES)) == set("bce")
+
+
 BAD_FILES = {
     "not TOML": ("[[deviation", "not TOML"),
     "single brackets": ('[deviation]\ncase = "loss/tiny"\nreason = "x"', "in double brackets"),
@@ -62,6 +72,11 @@ BAD_FILES = {
     "no reason": ('[[deviation]]\ncase = "loss/tiny"', "entry 1: reason is missing"),
     "empty reason": ('[[deviation]]\ncase = "loss/tiny"\nreason = "  "', "reason: got '  '; expected text"),
     "case is a number": ('[[deviation]]\ncase = 3\nreason = "x"', "case: got 3; expected text"),
+    "no cases": ('[[deviation]]\ncase = []\nreason = "x"', "case: got []; expected one case or more"),
+    "case in another precision": (
+        '[[deviation]]\ncase = "loss/tiny in float16"\nreason = "x"\ndtype = "float8"',
+        "expected float32 or float64",
+    ),
     "cause is a list": ('[[deviation]]\ncase = "loss/tiny"\nreason = "x"\ncause = []', "cause: got []"),
     "unknown field": ('[[deviation]]\ncase = "loss/tiny"\nreson = "x"', "got 'reson'; expected case, reason"),
     "unknown dtype": ('[[deviation]]\ncase = "a"\nreason = "x"\ndtype = "bfloat16"', "expected float32 or float64"),
@@ -127,7 +142,8 @@ def test_declared_cases_deviate_and_nothing_else_does(tmp_path: Path) -> None:
     run = grade(tmp_path, WRONG, *chosen, "--deviations", "d.toml")
     assert run.returncode == 0, run.stdout + run.stderr
     assert "2 xfailed" in run.stdout
-    assert "deviates: loss/tiny in float32: KL is averaged over the latents" in run.stdout
+    assert "deviates: KL is averaged over the latents: loss/tiny in float32, loss/tiny in float64" in run.stdout
+    assert "verdict: incomplete: 1 declared deviation, 2 cases" in run.stdout
     run = grade(tmp_path, WRONG, "-k", "test_loss and vector", "--deviations=d.toml")
     assert run.returncode == 1, "loss/full and others are not declared"
 

@@ -26,11 +26,7 @@ from shared.vectors import Vector, operations
 
 Answer = dict[str, Array]
 
-ASKING: Final = {
-    name: vector
-    for name, vector in vectors.load().items()
-    if vector.operation in operations.OPERATIONS and "data" not in vector.arguments
-}
+ASKING: Final = {name: vector for name, vector in vectors.load().items() if not explainer.beyond(vector)}
 SMALL: Final = {name: vector for name, vector in ASKING.items() if "weights_seed" not in vector.arguments}
 
 NAMED: Final = 0.9  # share of the wrong answers whose cause must be named first
@@ -87,7 +83,8 @@ def test_every_hypothesis_is_recovered_through_rounding(name: str, dtype: str) -
     sizes = Sizes(pixels, hidden, *shapes["encoder.fc2_mu.bias"])
     first: dict[str, Hypothesis] = {}
     for hypothesis in [*model_hypotheses(sizes), *training_hypotheses(), *loss_hypotheses(dtype)]:
-        first.setdefault(hypothesis.cause, hypothesis)
+        if hypothesis.detail != "to +-88":  # vectors have logits of just 88, which rounding puts on either side of it
+            first.setdefault(hypothesis.cause, hypothesis)
     missed, asked = [], 0
     for hypothesis in first.values():
         actual = suspect_answer(vector, dtype, hypothesis.rules)
@@ -266,6 +263,17 @@ def test_float64_that_is_float32_is_named() -> None:
         assert causes(SMALL[name], hidden, "float64") == ["float64-off"]
 
 
+def test_mean_taken_in_float32_is_named() -> None:
+    """As Keras takes it of float64: the KL term is right, and so is all that comes before the mean."""
+    for name in ("loss/tiny", "loss/full"):
+        right = true_answer(ASKING[name], "float64")
+        mean = (right["reconstruction"] / 12).astype(np.float32).astype(np.float64) * 12
+        (found,) = explainer.diagnose(ASKING[name], {**right, "reconstruction": mean}, "float64")
+        assert tuple(found) == ("float64-off", "errors of float32's size in reconstruction alone")
+        one_sided = right["reconstruction"] * (1.0 + 6e-8)
+        assert causes(ASKING[name], {**right, "reconstruction": one_sided}, "float64") != ["float64-off"]
+
+
 def test_explanation_is_a_paragraph_with_clause_pitfall_report_and_fix() -> None:
     vector = SMALL["loss/tiny"]
     actual = suspect_answer(vector, "float32", Rules(kl_weight=1 / 3))
@@ -274,10 +282,9 @@ def test_explanation_is_a_paragraph_with_clause_pitfall_report_and_fix() -> None
     assert "\n" not in text
     for part in ("averaged over the latents", "clause loss.kl", "pitfall P04", "keras-team/keras-io#270", "Fix: sum"):
         assert part in text
-    mismatch = explainer.explained(vector, actual, "float32", comparator.Mismatch("kl: off"))
+    diagnosis = explainer.diagnosis(vector, actual, "float32")
+    mismatch = explainer.explained(vector, diagnosis, comparator.Mismatch("kl: off"))
     assert str(mismatch) == f"kl: off\ncause: {text}"
-    right = true_answer(vector, "float32")
-    assert str(explainer.explained(vector, right, "float32", comparator.Mismatch("other"))) == "other"
 
 
 def test_whole_runs_on_real_data_are_not_computed_again() -> None:

@@ -13,11 +13,7 @@ from shared import vectors
 from shared.contract import Array
 from shared.vectors import Vector, operations
 
-ASKING: Final = {
-    name: vector
-    for name, vector in vectors.load().items()
-    if vector.operation in operations.OPERATIONS and "data" not in vector.arguments
-}
+ASKING: Final = {name: vector for name, vector in vectors.load().items() if not explainer.beyond(vector)}
 
 # The cause of each mutant that has a hypothesis; a mutant that is not named here has none yet.
 CAUSE: Final = {
@@ -82,6 +78,7 @@ CAUSE: Final = {
     "epsilon-1e-7": "epsilon-value",
     "epsilon-in-root": "epsilon-in-root",
     "gradients-flushed": "gradient-underflow",
+    "rest-in-float32": "rest-in-float32",
     "correction-one-late": "bias-correction-late",
     "no-correction-of-v": "no-bias-correction",
     "no-correction-of-m": "no-bias-correction",

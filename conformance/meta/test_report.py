@@ -5,7 +5,7 @@ import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import jsonschema
 import pytest
@@ -112,7 +112,7 @@ def test_certificate_of_a_run(tmp_path: Path) -> None:
     assert who["dtypes"] == ["float32", "float64"]
     asked = {(v.id, d) for v in vectors.load().values() if v.chapter == "loss" for d in ("float32", "float64")}
     assert {(h["vector"], h["dtype"]) for h in found["headroom"]} == asked
-    assert {h["quantity"] for h in found["headroom"]} == {"reconstruction", "kl"}
+    assert {h["quantity"] for h in found["headroom"]} == {"reconstruction", "kl", "objective"}
     assert found["verdict"] == "incomplete", "only a chapter was run"
     chapters, clauses = _by(found["chapters"], "name"), _by(found["clauses"], "id")
     assert list(clauses) == list(spec.CLAUSES)
@@ -237,6 +237,10 @@ def test_describe_without_its_keys_fails_one_case(describe: str, message: str, t
         ("import no_such_framework", "cannot import 'port': ModuleNotFoundError: No module named 'no_such_framework'"),
         ("def describe(:", "cannot import 'port': SyntaxError:"),
         ("def describe():\n    return {}", "'port' has no function load()"),
+        (
+            "def describe():\n    return {}\ndef load(params, dtype):\n    pass",
+            "'port': load() takes no argument device; expected load(params, *, dtype, device)",
+        ),
     ],
 )
 def test_module_that_cannot_be_graded_is_one_line(source: str, message: str, tmp_path: Path) -> None:
@@ -268,6 +272,40 @@ def test_report_whose_folder_goes_away_is_told(tmp_path: Path) -> None:
     run = grade(tmp_path, source, *LOSSES, "--report", "results/out.json")
     assert run.returncode == 4
     assert "--vae-report: cannot write" in run.stdout
+
+
+TENSORS: Final = """\
+from shared import oracle
+from shared.oracle import describe
+
+class Tensor:
+    def __init__(self, array):
+        self.array = array
+    def __array__(self, dtype=None, copy=None):
+        return self.array
+
+class Model(oracle.Oracle):
+    def encode(self, x):
+        return tuple(map(Tensor, super().encode(x)))
+
+    def gradients(self, x, noise):
+        x *= 0.5
+        return super().gradients(x, noise)
+
+def load(params, *, dtype="float32", device="auto"):
+    oracle.load(params, dtype=dtype, device=device)
+    return Model(params, dtype)
+"""
+
+
+def test_tensors_and_changed_arguments_are_told_in_so_many_words(tmp_path: Path) -> None:
+    chosen = ("-k", "test_contract or (test_gradients and tiny)", "--report", "out.json")
+    run = grade(tmp_path, TENSORS, *chosen)
+    assert run.returncode == 1
+    assert "mu: the model returned a port.Tensor; expected a NumPy array" in run.stdout
+    assert "\nfails: gradients/tiny in float32 (" in run.stdout
+    assert "): ValueError: output array is read-only" in run.stdout
+    assert "no known cause" not in run.stdout, "it did not answer: there was no cause to look for"
 
 
 def _flip(path: Path) -> None:

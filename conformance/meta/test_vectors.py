@@ -62,6 +62,8 @@ DAMAGE: dict[str, tuple[Callable[[dict[str, Any]], None], str]] = {
         "is used by no case",
     ),
     "no source": (lambda m: m["flags"]["epsilon-hat"].pop("source"), "required property"),
+    "seed as a number": (lambda m: m["cases"][-1]["arguments"].update(weights_seed=5), "is not of type 'string'"),
+    "seed too wide": (lambda m: m["cases"][-1]["arguments"].update(weights_seed="9" * 21), "does not match"),
     "same id twice": (lambda m: m["cases"].append(m["cases"][0]), "same id"),
     "other version": (lambda m: m.update(spec_version="99.0"), "is not"),
 }
@@ -75,3 +77,13 @@ def test_damaged_manifest_is_noticed(damage: Callable[[dict[str, Any]], None], m
     (copy / "manifest.json").write_bytes(text)
     (copy / "manifest.sha256").write_bytes(vectors.checksum(text))
     assert any(message in fault for fault in lint.faults(copy))
+
+
+def test_numbers_survive_readers_that_keep_doubles() -> None:
+    """JavaScript reads a number as a double: nothing in the manifest is wider, and what is has become a string."""
+    text = vectors.MANIFEST.read_text(encoding="utf-8")
+    whole = json.loads(text)
+    assert json.loads(text, parse_int=lambda digits: int(float(digits))) == whole
+    written = {case["id"]: case["arguments"] for case in whole["cases"]}
+    assert written["stream/words-far"]["seed"] == str(2**63 + 12345)
+    assert vectors.load()["stream/words-far"].arguments["seed"] == 2**63 + 12345

@@ -25,6 +25,9 @@ DIRECTORY: Final = Path(__file__).parent
 MANIFEST: Final = DIRECTORY / "manifest.json"
 CHECKSUM: Final = DIRECTORY / "manifest.sha256"
 SCHEMA: Final = DIRECTORY / "schema.json"
+# Arguments of 64 bits. The manifest has them as decimal strings: a JSON number is a double to many readers, JavaScript
+# among them, and exact up to 2^53 only (RFC 8259, section 6).
+WIDE: Final = ("seed", "weights_seed", "index", "start")
 
 
 class VectorError(Exception):
@@ -102,7 +105,7 @@ def load(directory: Path = DIRECTORY) -> dict[str, Vector]:
             description=case["description"],
             clauses=tuple(case["clauses"]),
             flags=tuple(case["flags"]),
-            arguments=case["arguments"],
+            arguments={k: int(v) if k in WIDE else v for k, v in case["arguments"].items()},
             path=directory / case["file"],
             sha256=case["sha256"],
         )

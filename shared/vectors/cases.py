@@ -22,6 +22,7 @@ from shared.vectors.inputs import (
     noise_to_logit,
     pictures,
     precision_probe,
+    reconstructions,
     weights,
     zeros,
 )
@@ -127,6 +128,9 @@ def _forward() -> list[Case]:
 
 def _losses() -> list[Case]:
     logits, targets = (grid.ravel() for grid in np.meshgrid(SATURATED, TARGETS))
+    certain = np.array([0.0, 1e-45, 2e-38, 1e-9, 1e-7, 2.0**-24, 0.5, 1.0 - 2.0**-24, 1.0], dtype=np.float32)
+    p, p_targets = (grid.ravel()[None, :] for grid in np.meshgrid(certain, TARGETS))  # (1, 27)
+    latents = {"mu": zeros(1, 1), "logvar": zeros(1, 1)}
     extreme = np.array([-110.0, -30.0, 0.7, 20.0, 80.0, 88.7, 90.0], dtype=np.float32)
     soft_logits = np.array([2.0, -1.0, 0.5], dtype=np.float32)
     return [
@@ -178,6 +182,22 @@ def _losses() -> list[Case]:
             ("loss.kl",),
             ("logvar-clamped", "wrong-reduction"),
             {**fixed_logvars(extreme), "x": np.eye(len(extreme), dtype=np.float32), "noise": zeros(7, 7)},
+        ),
+        Case(
+            "loss/probabilities",
+            "loss_on_probabilities",
+            "The published loss of five pictures, probabilities from 0.02 to 0.98",
+            ("loss.probabilities", "loss.kl"),
+            ("wrong-reduction", "inert-kl", "swapped-arguments"),
+            {**weights(TINY), **reconstructions(TINY, 5)},
+        ),
+        Case(
+            "loss/probabilities-saturated",
+            "loss_on_probabilities",
+            "Probabilities of 0, 1e-45, ... 1 - 2^-24, 1 beside targets 0, 1 and 0.3",
+            ("loss.probabilities",),
+            ("another-clamp",),
+            {**weights(Sizes(p.size, 1, 1), zero=spec.PARAMETER_NAMES), "recon_x": p, "x": p_targets, **latents},
         ),
     ]
 
@@ -264,7 +284,7 @@ def _training() -> list[Case]:
             "train",
             "Ten steps of a 12-8-3 network: objectives, parameters, Adam's m and v",
             ("adam", "loss.objective", "state"),
-            ("bias-correction", "post-update-objective", "reused-noise"),
+            ("bias-correction", "rounded-constants", "post-update-objective", "reused-noise"),
             {
                 **weights(TINY),
                 "x": tiny["x"],
@@ -300,7 +320,7 @@ def _training() -> list[Case]:
             "train",
             "Twenty steps of 784-400-20 on pictures",
             ("adam", "precision"),
-            ("bias-correction", "coarse-products", "epsilon-hat"),
+            ("bias-correction", "rounded-constants", "coarse-products", "epsilon-hat"),
             {
                 "pixels": pictures(40),
                 "order.0": full_order,

@@ -29,6 +29,11 @@ FLAGS: Final = {
         "Saturated pixels report a loss capped at 100 or 15.9 and send no gradient back.",
         f"{_GITHUB}/pytorch/pytorch/issues/103316",
     ),
+    "another-clamp": Flag(
+        "The published loss on probabilities clamps its logs elsewhere than at -100, clips its input, or does neither.",
+        "Infinities and NaN, or another loss than the listing's, as soon as a pixel saturates.",
+        f"{_GITHUB}/ml-explore/mlx/pull/1280",
+    ),
     "log-of-sigmoid": Flag(
         "The logarithm is taken of a sigmoid, or of 1 - exp of its logarithm.",
         "Infinite loss and NaN gradients at large logits; exactly zero loss where it is small.",
@@ -83,6 +88,11 @@ FLAGS: Final = {
         "Adam's bias correction is missing or counts steps from 0.",
         "The first updates are 3 to 10 times too long or too short.",
         f"{_GITHUB}/pytorch/pytorch/issues/104857",
+    ),
+    "rounded-constants": Flag(
+        "Adam's 1 - beta is the difference of 1 and a float32 beta.",
+        "v is off by 1.3e-5 of itself from the first step on, a hundred times what float32 promises.",
+        f"{_GITHUB}/pytorch/pytorch/pull/173224",
     ),
     "short-last-batch": Flag(
         "The short last batch is dropped, padded, or weighted like a full one.",

@@ -67,6 +67,14 @@ def batch(sizes: Sizes, rows: int) -> dict[str, Array]:
     return {"x": drawn.astype(np.float32).reshape(rows, -1), "noise": noise(rows, sizes, 1)}
 
 
+def reconstructions(sizes: Sizes, rows: int) -> dict[str, Array]:
+    """Probabilities between 0.02 and 0.98, pictures, and posteriors, all drawn."""
+    drawn = batch(sizes, 2 * rows)
+    probabilities = np.float32(0.02) + np.float32(0.96) * drawn["x"][rows:]
+    mu, logvar = np.split(drawn["noise"], 2)
+    return {"recon_x": probabilities, "x": drawn["x"][:rows], "mu": mu, "logvar": logvar}
+
+
 def noise(rows: int, sizes: Sizes, index: int) -> Array:
     return stream.normal(0, stream.Purpose.VECTORS, index, (rows, sizes.latent_dim))
 

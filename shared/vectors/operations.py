@@ -41,6 +41,13 @@ def losses(load: Load, inputs: Tensors, arguments: Arguments) -> Results:
     return Losses(*found)._asdict()  # any pair will do
 
 
+def loss_on_probabilities(load: Load, inputs: Tensors, arguments: Arguments) -> Results:
+    """recon_x, x, mu, logvar -> objective, shape (): the published loss on probabilities, summed over the batch."""
+    model = load(_params(inputs, arguments))
+    names = ("recon_x", "x", "mu", "logvar")
+    return {"objective": model.loss_on_probabilities(*(inputs[name] for name in names))}
+
+
 def gradients(load: Load, inputs: Tensors, arguments: Arguments) -> Results:
     """x, noise -> the gradient of the summed objective, tensor by tensor; a summary of each if `summarise` is set."""
     found = load(_params(inputs, arguments)).gradients(_images(inputs, arguments), inputs["noise"])
@@ -71,7 +78,8 @@ def fit(load: Load, inputs: Tensors, arguments: Arguments) -> Results:
 
 # What needs a model, and what needs the portable stream alone.
 OPERATIONS: Final[Mapping[str, Callable[[Load, Tensors, Arguments], Results]]] = {
-    function.__name__: function for function in (forward, reparameterize, losses, gradients, train, fit)
+    function.__name__: function
+    for function in (forward, reparameterize, losses, loss_on_probabilities, gradients, train, fit)
 }
 
 

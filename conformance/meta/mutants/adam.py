@@ -209,6 +209,16 @@ MUTANTS: Final = (
         _hyperparameters(beta2=0.99),
     ),
     Mutant(
+        "rest-in-float32",
+        "1 - beta formed in float32: 1 - 0.999f",
+        "pytorch/pytorch#173224",
+        "P16",
+        "adam",
+        "rounded-constants",
+        _LONG,
+        _hyperparameters(beta1=float(np.float32(spec.BETA1)), beta2=float(np.float32(spec.BETA2))),
+    ),
+    Mutant(
         "learning-rate-1.001e-3",
         "learning rate a thousandth too high",
         "hulianyuyy/Temporal-Lift-Pooling#4",

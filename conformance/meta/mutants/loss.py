@@ -5,9 +5,11 @@ from typing import Any, Final
 import numpy as np
 
 from conformance.meta.mutants.base import Mutant, Patch, on
+from shared import oracle
 from shared.oracle import Arithmetic, Real
 
 _BCE = "loss.bce.logits"
+_PROBABILITIES = "loss.probabilities"
 
 
 def _log_of_float32_sigmoid(true: Any, logits: Real, x: Real, ar: Arithmetic) -> Real:
@@ -41,6 +43,19 @@ def _slope_at_zero(value: float) -> Patch:
         return np.where(logits == 0.0, value - x, true(logits, x, ar))
 
     return on("cross_entropy_slope", wrong)
+
+
+def _on_probabilities(reduced: Any, low: float = 0.0, high: float = 1.0, clamp: float = -np.inf) -> Patch:
+    """The published loss with its probabilities clipped to [low, high], its logs clamped, its pixels `reduced`."""
+
+    def wrong(true: Any, recon_x: Real, x: Real, mu: Real, logvar: Real, ar: Arithmetic) -> Real:
+        p = np.clip(recon_x, low, high)
+        with np.errstate(all="ignore"):
+            log_p, log_q = np.maximum(np.log(p), clamp), np.maximum(np.log1p(-p), clamp)
+            terms = -(x * log_p + (1.0 - x) * log_q)
+        return np.asarray(reduced(terms) + np.sum(oracle.kl_terms(mu, logvar)))
+
+    return on("loss_on_probabilities", wrong)
 
 
 MUTANTS: Final = (
@@ -176,5 +191,48 @@ MUTANTS: Final = (
         "swapped-arguments",
         ("loss/soft-targets", "loss/saturated-logits"),
         on("cross_entropy", lambda true, logits, x, ar: (1.0 / (1.0 + np.exp(-np.clip(logits, -500, 500))) - x) ** 2),
+    ),
+    Mutant(
+        "probabilities-unclamped",
+        "published loss without its clamp: infinite or NaN where a pixel is 0 or 1",
+        "ml-explore/mlx#1280",
+        "P01",
+        _PROBABILITIES,
+        "another-clamp",
+        ("loss/probabilities-saturated",),
+        _on_probabilities(np.sum),
+        alone=True,
+    ),
+    Mutant(
+        "probabilities-clipped-1e-7",
+        "published loss with probabilities clipped to [1e-7, 1 - 1e-7]",
+        "keras-team/keras#15271",
+        "P01",
+        _PROBABILITIES,
+        "another-clamp",
+        ("loss/probabilities-saturated",),
+        _on_probabilities(np.sum, 1e-7, 1.0 - 1e-7),
+        alone=True,
+    ),
+    Mutant(
+        "probabilities-clamped-at-103",
+        "published loss whose logs are clamped at -103 instead of -100",
+        "none found",
+        "P01",
+        _PROBABILITIES,
+        "another-clamp",
+        ("loss/probabilities-saturated",),
+        _on_probabilities(np.sum, clamp=-103.0),
+        alone=True,
+    ),
+    Mutant(
+        "probabilities-mean",
+        "published loss with the cross-entropy averaged over pixels and images",
+        "keras-team/keras#6015",
+        "P04",
+        _PROBABILITIES,
+        "wrong-reduction",
+        ("loss/probabilities", "loss/probabilities-saturated"),
+        _on_probabilities(np.mean, clamp=-100.0),
     ),
 )
