@@ -16,6 +16,7 @@ from applications.commands.decompress import decompress
 from applications.commands.evaluate import evaluate
 from applications.commands.generate import generate
 from applications.commands.report import report
+from applications.commands.score import score
 from applications.commands.train import train
 from applications.errors import OneLineErrors
 from shared import spec
@@ -44,7 +45,7 @@ def vae(traceback: bool) -> None:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 
-for _command in (train, generate, evaluate, compress, decompress, report, backends):
+for _command in (train, generate, evaluate, score, compress, decompress, report, backends):
     vae.add_command(_command)
 
 

@@ -9,8 +9,17 @@ from typing import Self
 
 import click
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    Task,
+    TextColumn,
+    TimeRemainingColumn,
+)
 from rich.table import Column
+from rich.text import Text
 
 from shared.recipe import Epoch
 
@@ -18,18 +27,20 @@ _NARROW = 76  # columns that a line with every figure needs
 
 
 @contextmanager
-def counting(what: str, total: int) -> Iterator[Callable[[int], None]]:
+def counting(what: str, total: int | None, *, unit: str | None = None) -> Iterator[Callable[[int], None]]:
     """A bar on stderr, if that is a terminal, while something is counted; yields a function that takes what is done.
 
     Args:
         what: a few words, shown beside the bar.
-        total: the count at the end.
+        total: the count at the end; None: not known.
+        unit: what is counted, to show how many a second.
     """
     console = Console(stderr=True, highlight=False)
     bar = Progress(
         TextColumn("{task.description}", table_column=Column(no_wrap=True)),
         BarColumn(bar_width=None),
         MofNCompleteColumn(table_column=Column(no_wrap=True)),
+        *([_Rate(unit)] if unit is not None else []),
         TimeRemainingColumn(compact=True, table_column=Column(no_wrap=True)),
         console=console,
         transient=True,
@@ -40,6 +51,17 @@ def counting(what: str, total: int) -> Iterator[Callable[[int], None]]:
     with bar:
         task = bar.add_task(what, total=total)
         yield lambda done: bar.update(task, advance=done)
+
+
+class _Rate(ProgressColumn):
+    """How many a second, of late."""
+
+    def __init__(self, unit: str) -> None:
+        super().__init__(table_column=Column(no_wrap=True))
+        self._unit = unit
+
+    def render(self, task: Task) -> Text:
+        return Text("" if task.speed is None else f"{task.speed:,.0f} {self._unit}/s")
 
 
 class Report:

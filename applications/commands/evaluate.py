@@ -6,6 +6,7 @@ import click
 from click.core import ParameterSource
 
 from applications.commands import options
+from applications.commands.evaluate_anomaly import anomaly
 from applications.commands.evaluate_compression import compression
 from applications.commands.evaluate_samples import samples
 
@@ -57,4 +58,5 @@ def evaluate(context: click.Context, /, backend: str | None, **settings: Any) ->
 
 
 evaluate.add_command(samples)
+evaluate.add_command(anomaly)
 evaluate.add_command(compression)

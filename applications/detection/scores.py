@@ -1,0 +1,143 @@
+"""Anomaly scores of images: in nats, higher is more anomalous, the same for every backend up to rounding.
+
+Notation: z_1 .. z_L are samples of q(z|x), r_l = -log p(x|z_l) the cross-entropy of the image with the decoded pixels.
+
+| name                           | score                                                                              |
+|--------------------------------|------------------------------------------------------------------------------------|
+| `reconstruction-at-mean`       | r at z = mu: no sample is drawn                                                    |
+| `elbo`                         | 1/L sum r_l + kl: the negative ELBO                                                |
+| `reconstruction-log-prob`      | 1/L sum r_l = -E_q[log p(x|z)]: the reconstruction probability as it is defined    |
+| `reconstruction-log-mean-prob` | -log (1/L sum p(x|z_l)): the same, as the algorithm of that paper averages         |
+| `iwae-k`                       | -log (1/k sum p(x|z_l) p(z_l) / q(z_l|x)), k = L: importance-weighted bound        |
+
+An & Cho ("Variational autoencoder based anomaly detection using reconstruction probability", SNUDM-TR-2015-03) define
+an expected log, and average probabilities in their algorithm 4. Public code has both, and more: deeplearning4j averages
+logs; Michedev/VAE_anomaly_detection (#3, #13) averages densities over samples and then over pixels, which is neither
+and is not offered. The average of probabilities is decided by the best of the samples, that of logs by all of them.
+
+With grey pixels p(x|z) is no probability of x, so that `iwae-k` is a score there, not a likelihood; `elbo` is linear in
+x, and so is still the expected negative ELBO of the image made black and white at random.
+
+Noise: row i of sample l is row i of stream (seed, EVALUATION, l), i counted from the start of the file. A score thus
+depends on weights, seed and row number, and on nothing else.
+"""
+
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from functools import partial
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from shared import checks, stream
+from shared.contract import Array, Model
+from shared.stream import Purpose
+
+NAMES: Final = (
+    "reconstruction-at-mean",
+    "elbo",
+    "reconstruction-log-prob",
+    "reconstruction-log-mean-prob",
+    "iwae-k",
+)
+SAMPLES: Final = 16  # L
+ROWS: Final = 500  # images a call: large enough to be fast, small enough to stay in the cache
+
+Scores = npt.NDArray[np.float64]  # (N,)
+
+
+def score(
+    model: Model, x: Array, name: str = "elbo", *, samples: int = SAMPLES, seed: int = 0, start: int = 0, draw: int = 0
+) -> Scores:
+    """The score called `name` of each image: x (N, D) -> (N,). See `scores`."""
+    return scores(model, x, (name,), samples=samples, seed=seed, start=start, draw=draw)[name]
+
+
+def scores(
+    model: Model,
+    x: Array,
+    names: Collection[str] = NAMES,
+    *,
+    samples: int = SAMPLES,
+    seed: int = 0,
+    start: int = 0,
+    draw: int = 0,
+) -> dict[str, Scores]:
+    """Several scores of each image from the same samples: x (N, D) -> (N,) each.
+
+    Args:
+        model: anything that has the contract's `Model`.
+        names: some of `NAMES`.
+        samples: L, of z for each image.
+        seed: of the noise.
+        start: row number of the first image: a file scored part by part has the scores of the whole.
+        draw: number of the first sample's stream, for samples that are independent of those from 0 on.
+
+    Raises:
+        FloatingPointError: a score is not finite; the message names the row.
+        TypeError, ValueError: a bad argument; the message names it.
+    """
+    for name in names:
+        checks.one_of("score", name, NAMES)
+    samples, start = checks.count("samples", samples), checks.count("start", start, least=0)
+    latent_dim = model.params()["encoder.fc2_mu.bias"].shape[0]
+
+    def noise(sample: int, at: int, rows: int) -> Array:
+        shape = (rows, latent_dim)
+        return stream.normal(seed, Purpose.EVALUATION, draw + sample, shape, start=at * latent_dim)
+
+    parts = [
+        _block(model, block, names, [partial(noise, sample, at, len(block)) for sample in range(samples)])
+        for at, block in _blocks(x, start)
+    ]
+    found = {name: np.concatenate([part[name] for part in parts]) for name in names}
+    for name, values in found.items():
+        if not (good := np.isfinite(values)).all():
+            row = int(np.argmin(good))
+            raise FloatingPointError(f"row {start + row}: the score {name} is {values[row]}; expected a finite number")
+    return found
+
+
+def _blocks(x: Array, start: int) -> Iterator[tuple[int, Array]]:
+    """Parts of x (N, D) with the row number of each one's first image, cut at multiples of `ROWS` of that number."""
+    first = 0
+    while first < len(x):
+        last = first + ROWS - (start + first) % ROWS
+        yield start + first, x[first:last]
+        first = last
+
+
+def _block(
+    model: Model, x: Array, names: Collection[str], noises: Sequence[Callable[[], Array]]
+) -> Mapping[str, Scores]:
+    """The scores of x (B, D); each of `noises` draws (B, L)."""
+    found: dict[str, Scores] = {}
+    if "reconstruction-at-mean" in names:
+        at_mean = model.losses(x, np.zeros_like(noises[0]())).reconstruction
+        found["reconstruction-at-mean"] = at_mean.astype(np.float64)
+    if set(names) <= found.keys():
+        return found
+    if weighted := "iwae-k" in names:
+        mu, logvar = (part.astype(np.float64) for part in model.encode(x))  # (B, L) each
+    reconstruction = np.empty((len(noises), len(x)))
+    log_ratio = np.empty((len(noises), len(x)))  # log q(z|x) - log p(z)
+    for sample, draw in enumerate(noises):
+        noise = draw()
+        reconstruction[sample], kl = model.losses(x, noise)
+        if weighted:
+            exact = noise.astype(np.float64)
+            z = mu + np.exp(logvar / 2.0) * exact  # (B, L)
+            log_ratio[sample] = 0.5 * np.sum(z * z - exact * exact - logvar, axis=1)
+    found["reconstruction-log-prob"] = reconstruction.mean(axis=0)
+    found["elbo"] = found["reconstruction-log-prob"] + kl
+    found["reconstruction-log-mean-prob"] = _minus_log_mean(reconstruction)
+    if weighted:
+        found["iwae-k"] = _minus_log_mean(reconstruction + log_ratio)
+    return found
+
+
+def _minus_log_mean(minus_log: npt.NDArray[np.float64]) -> Scores:
+    """-log (1/L sum exp(-a)): a (L, B) -> (B,), without overflow or underflow."""
+    least = minus_log.min(axis=0)
+    total: Scores = least - np.log(np.mean(np.exp(least - minus_log), axis=0))
+    return total
