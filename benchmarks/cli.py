@@ -4,6 +4,7 @@ Exit codes: 0 every backend was measured, 1 one was refused or something failed,
 """
 
 import importlib.util
+import sys
 from pathlib import Path
 from typing import Any, Final
 
@@ -183,6 +184,42 @@ def _line(error: BaseException) -> str:
     return f"{first} [...]" if more else first
 
 
+@click.command(cls=_OneLineErrors)
+@click.argument("a", type=click.Path(path_type=Path), metavar="A.json")
+@click.argument("b", type=click.Path(path_type=Path), metavar="B.json")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line, for programs.")
+def compare(a: Path, b: Path, as_json: bool) -> None:
+    """Compare two result files: the ratio of every figure that both have, B to A.
+
+    A ratio comes with the interval that 99 of 100 resamplings of the readings
+    stay in. Within 5 % of 1, or where the interval reaches there, it is "no
+    difference": two runs of the same code differ by as much. Ratios are without
+    the drift of the machine, as the roofline shows it.
+    """
+    from benchmarks import comparison
+
+    reports = [comparison.read(path) for path in (a, b)]
+    ratios = comparison.compare(*reports)
+    if as_json:
+        import json
+
+        for ratio in ratios:
+            click.echo(json.dumps({**ratio._asdict(), "verdict": ratio.verdict}))
+        return
+    _check_rich()
+    from rich.console import Console
+
+    from benchmarks import table
+
+    table.show_comparison(ratios, [a.name, b.name], comparison.drift(*reports), Console(highlight=False))
+
+
+SUBCOMMANDS: Final = {"compare": compare}
+
+
 def main() -> None:
-    """The entry point."""
+    """The entry point: a subcommand by its name, else modules to measure."""
+    arguments = sys.argv[1:]
+    if arguments and (command := SUBCOMMANDS.get(arguments[0])) is not None:
+        command(arguments[1:], prog_name=f"python -m benchmarks {arguments[0]}")
     benchmark(prog_name="python -m benchmarks")

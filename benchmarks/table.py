@@ -1,10 +1,12 @@
 """The results for the eye, in 80 columns: what schema.json describes, as tables and a few lines."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
 from rich.console import Console
 from rich.table import Table
+
+from benchmarks.comparison import Ratio
 
 Json = dict[str, Any]
 
@@ -107,3 +109,23 @@ def _short_names(modules: list[str]) -> dict[str, str]:
     """The last part of each dotted name, or all of it where two are alike."""
     last = [module.rpartition(".")[2] for module in modules]
     return {module: name if last.count(name) == 1 else module for module, name in zip(modules, last, strict=True)}
+
+
+def show_comparison(ratios: Sequence[Ratio], names: Sequence[str], drift: float | None, console: Console) -> None:
+    """Prints the ratios of two runs; `names` are their files, `drift` that of their rooflines."""
+    short = _short_names(list(dict.fromkeys(ratio.participant for ratio in ratios)))
+    table = _table(f"{names[1]} compared with {names[0]}", "", "measure", "batch", "ratio", "interval", "")
+    for column in (1, 5):
+        table.columns[column].justify = "left"
+    for ratio in ratios:
+        batch = "" if ratio.batch is None else str(ratio.batch)
+        interval = f"{ratio.low:.3f} to {ratio.high:.3f}"
+        measure = ratio.measure.replace("_", " ")
+        table.add_row(short[ratio.participant], measure, batch, f"{ratio.ratio:.3f}", interval, ratio.verdict)
+    console.print(table)
+    if drift is not None:
+        console.print(
+            f"\nThe machine itself (roofline) was {drift:.3f} times as fast in {names[1]}; the ratios above are "
+            "without it.",
+            highlight=False,
+        )
