@@ -1,11 +1,12 @@
 """`python -m benchmarks compare A.json B.json`: which figures of two runs differ, and by how much.
 
 Rates are compared as ratios, B to A. They are first divided by the roofline, training by that of the same round, all
-else by the run's median, so that a machine that was slower for everybody in one of the runs cancels. The interval of a ratio is that of the ratio of two
-medians, resampled (Efron 1979): 99 of 100 resamplings of the readings give a ratio inside it.
+else by the run's median, so that a machine that was slower for everybody in one of the runs cancels. The interval of a
+ratio is that of the ratio of two medians, resampled (Efron 1979): 99 of 100 resamplings of the readings lie inside it.
 
 Readings of one run vary less than runs do: a process gets other addresses, a machine other neighbours. A ratio within
 `SMALLEST` of 1 is therefore no difference, whatever its interval; a difference is one whose whole interval lies beyond.
+With fewer than `FEWEST` readings of a figure in a run, its spread is not known, and nothing is said.
 """
 
 import json
@@ -22,6 +23,7 @@ Reals = npt.NDArray[np.float64]
 
 SMALLEST: Final = 0.05  # relative; two runs of the same code may differ by so much
 CONFIDENCE: Final = 0.99
+FEWEST: Final = 5
 _RESAMPLINGS: Final = 4000
 _SEED: Final = 0  # equal files give equal answers
 
@@ -35,10 +37,13 @@ class Ratio(NamedTuple):
     ratio: float
     low: float  # of the interval
     high: float
+    readings: int  # in the run that has fewer
 
     @property
     def verdict(self) -> str:
-        """`faster`, `slower` or `no difference`, of B."""
+        """`faster`, `slower` or `no difference`, of B; or `too few readings`."""
+        if self.readings < FEWEST:
+            return "too few readings"
         if self.low > 1.0 + SMALLEST:
             return "faster"
         return "slower" if self.high < 1.0 / (1.0 + SMALLEST) else "no difference"
@@ -115,7 +120,7 @@ def _ratio(figure: _Figure, before: Reals, after: Reals) -> Ratio:
         _resampled_medians(after, random) / _resampled_medians(before, random),
         [(1.0 - CONFIDENCE) / 2.0, (1.0 + CONFIDENCE) / 2.0],
     )
-    return Ratio(*figure, float(np.median(after) / np.median(before)), float(low), float(high))
+    return Ratio(*figure, float(np.median(after) / np.median(before)), float(low), float(high), min(map(len, (before, after))))
 
 
 def _resampled_medians(values: Reals, random: np.random.Generator) -> Reals:
