@@ -120,7 +120,9 @@ def _ratio(figure: _Figure, before: Reals, after: Reals) -> Ratio:
         _resampled_medians(after, random) / _resampled_medians(before, random),
         [(1.0 - CONFIDENCE) / 2.0, (1.0 + CONFIDENCE) / 2.0],
     )
-    return Ratio(*figure, float(np.median(after) / np.median(before)), float(low), float(high), min(map(len, (before, after))))
+    return Ratio(
+        *figure, float(np.median(after) / np.median(before)), float(low), float(high), min(map(len, (before, after)))
+    )
 
 
 def _resampled_medians(values: Reals, random: np.random.Generator) -> Reals:
