@@ -60,6 +60,9 @@ class _OneLineErrors(click.Command):
     "--data",
     help="As for vae train.  [default: mnist if $VAE_DATA holds it and the run is not quick, else mnist-5k]",
 )
+@click.option(
+    "--peers/--no-peers", default=None, help="Also what else people use.  [default: those installed; quick: none]"
+)
 @click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help="A .json file for all that was measured.")
 @click.option("--force", is_flag=True, help="Replace --out if it exists.")
 def benchmark(
@@ -69,6 +72,7 @@ def benchmark(
     batches: tuple[int, ...],
     images: int | None,
     data: str | None,
+    peers: bool | None,
     out: Path | None,
     force: bool,
 ) -> None:
@@ -83,7 +87,10 @@ def benchmark(
     Gate. A backend that fails the chapters forward, loss, gradients or training
     of `python -m conformance MODULE --vae-dtype float32` is refused; and so is
     one whose first timed steps have not the oracle's objectives.
-    Processes. Each backend has one of its own, which lives as long as the run.
+    Peers. What else people train this model with, at its sizes: the loop of the
+    usual PyTorch listing, pythae, and Keras' model.fit on each of its backends.
+    They are not graded; what each computes differently is told.
+    Processes. Each participant has one of its own, which lives as long as the run.
     Order. The participants take turns, A B C A B C, so that a busy moment of
     the machine hits all alike. Medians and quartiles of the turns are shown;
     --out keeps every single one, in the order in which they were taken.
@@ -92,9 +99,9 @@ def benchmark(
     epoch, which compiles, is reported separately and left out.
     train: the calls to `train` of an epoch, with order and noise made before.
     encode, decode, generate: calls of 1,000 images, for a quarter of a second.
-    Roofline. NumPy makes the matrix products of a training step, and nothing
-    else, with the same shapes, in the same rounds. Training is also shown as a
-    share of the fastest of them in the same round.
+    Roofline. NumPy and the frameworks make the matrix products of a training
+    step, and nothing else, with the same shapes, in the same rounds. Training is
+    also shown as a share of the best library's fastest in the same round.
     Import. Fresh processes import the module, or only the packages that its own
     import statements name, five times each (quick: twice).
     Memory. The most that the backend's process ever had resident, in which the
@@ -111,6 +118,7 @@ def benchmark(
     import json
 
     from benchmarks import data as images_of
+    from benchmarks import peers as known_peers
     from benchmarks import plan, results, run, table
     from benchmarks.progress import Progress
     from shared import files
@@ -123,7 +131,9 @@ def benchmark(
         repetitions=repetitions or usual.repetitions,
     )
     with Progress() as progress:
-        measured = run.measure(chosen, wanted, images_of.choose(data, quick=quick), progress)
+        dataset = images_of.choose(data, quick=quick)
+        names = known_peers.installed() if (not quick if peers is None else peers) else []
+        measured = run.measure(chosen, wanted, dataset, progress, peer_names=names)
     if measured.entries:
         report = results.report(measured)
         table.show(report, str(measured.images), progress.results)

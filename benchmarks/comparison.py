@@ -16,7 +16,8 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from benchmarks.plan import IMPORTS, INFERENCE, PRODUCTS, TRAINING
+from benchmarks import limits
+from benchmarks.plan import IMPORTS, INFERENCE, TRAINING
 
 Json = dict[str, Any]
 Reals = npt.NDArray[np.float64]
@@ -102,13 +103,13 @@ class _Figure(NamedTuple):
 def _figures(report: Json) -> dict[_Figure, Reals]:
     """Every reading of each figure: images or imports a second, over those of the roofline."""
     turns = report["turns"]
-    limits = {(t["round"], t["batch"]): t["images"] / t["seconds"] for t in turns if t["measure"] == PRODUCTS}
-    typical = float(np.median(list(limits.values())))
+    roofline = limits.of_turns(turns)
+    typical = float(np.median([rate for limit in roofline.values() for rate in limit.rates.values()]))
     figures: dict[_Figure, list[float]] = {}
     for turn in turns:
         if turn["measure"] in (*TRAINING, *INFERENCE, *IMPORTS):
             rate = (turn["images"] or 1) / turn["seconds"]
-            limit = limits[turn["round"], turn["batch"]] if turn["measure"] in TRAINING else typical
+            limit = roofline[turn["batch"]].rates[turn["round"]] if turn["measure"] in TRAINING else typical
             figure = _Figure(turn["participant"], turn["measure"], turn["batch"])
             figures.setdefault(figure, []).append(rate / limit)
     return {figure: np.array(values) for figure, values in figures.items()}

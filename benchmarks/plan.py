@@ -9,8 +9,7 @@ from typing import Final, NamedTuple
 
 from shared import spec
 
-ROOFLINE: Final = "roofline"  # the participant that multiplies matrices and does nothing else
-PRODUCTS: Final = "products"  # its measure
+PRODUCTS: Final = "products"  # the measure of those who multiply matrices and do nothing else: the roofline
 
 FIRST_EPOCH: Final = "first_epoch"
 TRAINING: Final = ("fit", "train")
@@ -57,7 +56,7 @@ FULL: Final = Plan(batches=(spec.BATCH_SIZE, 512, 2048), images=60_000, repetiti
 
 
 def schedule(plan: Plan, offers: Mapping[str, Collection[str]]) -> list[Turn]:
-    """The turns of a run, in order. `offers` holds the measures that each backend can do."""
+    """The turns of a run, in order. `offers` holds the measures that each participant can do."""
     return list(_turns(plan, offers))
 
 
@@ -71,8 +70,7 @@ def _turns(plan: Plan, offers: Mapping[str, Collection[str]]) -> Iterator[Turn]:
     for batch in plan.batches:
         yield from each(0, FIRST_EPOCH, batch)
         for number in range(1, plan.repetitions + 1):
-            yield Turn(number, ROOFLINE, PRODUCTS, batch)
-            for measure in TRAINING:
+            for measure in (PRODUCTS, *TRAINING):
                 yield from each(number, measure, batch)
     for number in range(1, plan.repetitions + 1):
         for measure in INFERENCE:

@@ -20,6 +20,10 @@ def show(report: Json, note: str, console: Console) -> None:
         console.print(line)
     for part in (_training(report, short), _roofline(report), _inference(report, short), _rest(report, short)):
         console.print("", part, sep="\n")
+    if report["peers"]:
+        console.print("\npeers: not graded, since none computes exactly what the specification says")
+    for line in _peers(report):
+        console.print(line)
 
 
 def _head(report: Json, note: str) -> Iterator[str]:
@@ -44,16 +48,29 @@ def _training(report: Json, short: dict[str, str]) -> Table:
         for backend in report["backends"]:
             found = backend["training"][index]
             table.add_row("", short[backend["module"]], *_share(found["fit"]), *_share(found["train"]))
+        for peer in report["peers"]:
+            table.add_row("", peer["name"], *_share(peer["training"][index]["fit"]), "-", "", "")
     return table
 
 
 def _roofline(report: Json) -> str:
     roofline = report["roofline"]
-    rates = [f"{limit['gflops_per_second']['median']:,.0f} at {limit['batch']}" for limit in roofline["batches"]]
+    rates = [
+        f"{limit['gflops_per_second']['median']:,.0f} at {limit['batch']} ({limit['fastest'].partition(':')[2]})"
+        for limit in roofline["batches"]
+    ]
     return (
-        f"roofline: the float32 matrix products alone, by NumPy: {roofline['flops_per_image'] / 1e6:.3g} MFLOP an "
-        f"image, at best in a turn; GFLOP/s: {', '.join(rates)}"
+        "roofline: the float32 matrix products alone, by the fastest of "
+        f"{', '.join(name.partition(':')[2] for name in roofline['libraries'])}: "
+        f"{roofline['flops_per_image'] / 1e6:.3g} MFLOP an image, at best in a turn; GFLOP/s: {', '.join(rates)}"
     )
+
+
+def _peers(report: Json) -> Iterator[str]:
+    for peer in report["peers"]:
+        versions = ", ".join(f"{name} {version}" for name, version in peer["packages"].items())
+        objective = peer["training"][0]["first_epoch_objective"]
+        yield f"{peer['name']} ({versions}), {objective:.1f} nats in the first epoch; differs: {peer['differs']}"
 
 
 def _inference(report: Json, short: dict[str, str]) -> Table:

@@ -33,12 +33,12 @@ def run(seed: int, *, factor: float = 1.0, machine: float = 1.0, noise: float = 
 
     turns = []
     for number in range(1, ROUNDS + 1):
-        turns.append(turn(number, "roofline", "products", 128, 50_000 * machine))
+        turns.append(turn(number, "roofline:numpy", "products", 128, 50_000 * machine))
         turns += [turn(number, "a_vae", measure, 128, 30_000 * machine * factor) for measure in ("fit", "train")]
         turns.append(turn(number, "a_vae", "encode", None, 90_000 * machine * factor))
     rate = float(np.median([t["images"] / t["seconds"] for t in turns if t["measure"] == "products"]))
     return {
-        "format": 1,
+        "format": 2,
         "protocol": {"sizes": [784, 400, 20], "dtype": "float32"},
         "roofline": {"batches": [{"batch": 128, "images_per_second": {"median": rate}}]},
         "turns": turns,
