@@ -14,6 +14,7 @@ PRODUCTS: Final = "products"  # the measure of those who multiply matrices and d
 FIRST_EPOCH: Final = "first_epoch"
 TRAINING: Final = ("fit", "train")
 INFERENCE: Final = ("encode", "decode", "generate")
+TARGET: Final = "target"  # seconds from the start of a process to the wanted test loss
 IMPORTS: Final = ("import_framework", "import")  # seconds; all other measures count images as well
 
 
@@ -39,6 +40,8 @@ class Plan:
     repetitions: int
     import_repetitions: int  # fewer: an import of seconds is steady
     rows: int = 1000  # images a call of encode, decode and generate
+    target: float | None = None  # test loss in nats per image; None: not measured
+    target_repetitions: int = 3
     turn_seconds: float = 0.25  # shortest turn of those and of the roofline: long enough for a steady rate
 
     def __post_init__(self) -> None:
@@ -75,3 +78,6 @@ def _turns(plan: Plan, offers: Mapping[str, Collection[str]]) -> Iterator[Turn]:
     for number in range(1, plan.repetitions + 1):
         for measure in INFERENCE:
             yield from each(number, measure)
+    if plan.target is not None:
+        for number in range(1, plan.target_repetitions + 1):
+            yield from each(number, TARGET)

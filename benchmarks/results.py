@@ -58,6 +58,7 @@ def report(measured: Measured) -> Json:
             "import_repetitions": plan.import_repetitions,
             "inference_rows": plan.rows,
             "turn_seconds": plan.turn_seconds,
+            "target": plan.target,
             "order": "interleaved: within a round each participant takes its turn at a measure before the next measure",
             "gate": list(gate.CHAPTERS),
             "agreement_limit": AGREEMENT,
@@ -131,7 +132,20 @@ def _backend(measured: Measured, entry: Entry) -> Json:
             "framework": spread(seconds["import_framework"])._asdict() if seconds["import_framework"] else None,
             "framework_statements": identity["framework"],
         },
+        "target": _target(measured, name),
         **entry.closing,
+    }
+
+
+def _target(measured: Measured, name: str) -> Json | None:
+    """What a user waits for the wanted test loss; None where it was not measured."""
+    reached = measured.reached.get(name)
+    if reached is None:
+        return None
+    return {
+        "seconds": spread([one.seconds for one in reached])._asdict(),
+        "epochs": [one.epochs for one in reached],
+        "test": [one.test for one in reached],
     }
 
 
@@ -149,6 +163,7 @@ def _peer(measured: Measured, entry: PeerEntry) -> Json:
             }
             for batch in measured.plan.batches
         ],
+        "target": _target(measured, entry.name),
         **entry.closing,
     }
 

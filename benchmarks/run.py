@@ -9,13 +9,14 @@ from typing import Any, Final, NamedTuple, Protocol
 
 import numpy as np
 
-from benchmarks import data, gate, imports, machine, peers, products
+from benchmarks import data, gate, imports, machine, peers, products, target
 from benchmarks.data import Images
 from benchmarks.gate import Verdict
-from benchmarks.plan import FIRST_EPOCH, IMPORTS, Plan, Turn, schedule
+from benchmarks.plan import FIRST_EPOCH, IMPORTS, TARGET, Plan, Turn, schedule
 from benchmarks.processes import Worker, WorkerError
+from benchmarks.target import Reached
 from benchmarks.worker import SEED, checked_steps, train_calls
-from shared import oracle, parameters
+from shared import oracle, parameters, spec
 from shared.contract import Array
 from shared.datasets import Dataset
 from shared.spec import Sizes
@@ -85,6 +86,7 @@ class Measured:
     entries: dict[str, Entry] = field(default_factory=dict)  # by module, in the order of their turns
     peers: dict[str, PeerEntry] = field(default_factory=dict)  # by name
     refused: dict[str, str] = field(default_factory=dict)  # reason by module
+    reached: dict[str, list[Reached]] = field(default_factory=dict)  # by participant, turn by turn
     readings: list[Reading] = field(default_factory=list)  # in the order in which they were made
     others_percent: float | None = None  # of the machine's CPU time, used meanwhile by processes not of this run
 
@@ -109,6 +111,8 @@ def measure(
         with ExitStack() as stack:
             folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="vae-benchmark-"))
             run = _Run(plan, data.write(dataset, plan.images, Path(folder)), watcher, stack)
+            if plan.target is not None:
+                data.write_halves(dataset, Path(folder))
             measured = run.all(modules, peer_names)
     except KeyboardInterrupt:
         raise Interrupted(f"Interrupted {run.where if run else 'at the start'}.") from None
@@ -194,9 +198,11 @@ class _Run:
     def _take(self, turn: Turn) -> None:
         name = turn.participant
         try:
-            if turn.measure in IMPORTS:
+            if turn.measure == TARGET:
+                answer: Json = self._reach(name)
+            elif turn.measure in IMPORTS:
                 framework = self._measured.entries[name].identity["framework"]
-                answer: Json = {"seconds": imports.seconds(f"import {name}" if turn.measure == "import" else framework)}
+                answer = {"seconds": imports.seconds(f"import {name}" if turn.measure == "import" else framework)}
             else:
                 answer = self._workers[name].ask(turn.measure, batch=turn.batch)
             if turn.measure == FIRST_EPOCH and turn.batch is not None:
@@ -210,6 +216,17 @@ class _Run:
                 raise
         else:
             self._measured.readings.append(Reading(turn, answer.get("images"), answer["seconds"]))
+
+    def _reach(self, name: str) -> Json:
+        measured = self._measured
+        plan, folder = measured.plan, measured.images.path.parent
+        assert plan.target is not None
+        known = peers.KNOWN.get(name)
+        arguments = ["--peer", known.module] if known else [name]
+        environment = known.environment if known else ()
+        reached = target.measure(arguments, folder, plan.target, spec.BATCH_SIZE, environment=environment)
+        measured.reached.setdefault(name, []).append(reached)
+        return {"seconds": reached.seconds}
 
     def _compare(self, name: str, batch: int, objectives: list[float]) -> None:
         """The proof that what was timed is the specified model.

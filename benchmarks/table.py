@@ -20,6 +20,8 @@ def show(report: Json, note: str, console: Console) -> None:
         console.print(line)
     for part in (_training(report, short), _roofline(report), _inference(report, short), _rest(report, short)):
         console.print("", part, sep="\n")
+    if report["protocol"]["target"] is not None:
+        console.print("", _target(report, short), sep="\n")
     if report["peers"]:
         console.print("\npeers: not graded, since none computes exactly what the specification says")
     for line in _peers(report):
@@ -94,6 +96,18 @@ def _rest(report: Json, short: dict[str, str]) -> Table:
             "-" if framework is None else f"{framework['median']:.2f}",
             "-" if peak is None else f"{peak / 2**20:,.0f}",
         )
+    return table
+
+
+def _target(report: Json, short: dict[str, str]) -> Table:
+    wanted = report["protocol"]["target"]
+    table = _table(f"from process start to a test loss of {wanted:g} nats", "", "s", "", "epochs")
+    named = [(short[backend["module"]], backend["target"]) for backend in report["backends"]]
+    for name, found in named + [(peer["name"], peer["target"]) for peer in report["peers"]]:
+        if found is not None:
+            spread = found["seconds"]
+            epochs = ", ".join(map(str, dict.fromkeys(found["epochs"])))
+            table.add_row(name, f"{spread['median']:.1f}", f"({spread['q1']:.1f}-{spread['q3']:.1f})", epochs)
     return table
 
 

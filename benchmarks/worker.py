@@ -25,7 +25,7 @@ import numpy.typing as npt
 
 from benchmarks import data, imports, machine, peers, products
 from benchmarks.gate import DTYPE
-from benchmarks.plan import FIRST_EPOCH, IMPORTS, INFERENCE, PRODUCTS, TRAINING
+from benchmarks.plan import FIRST_EPOCH, IMPORTS, INFERENCE, PRODUCTS, TARGET, TRAINING
 from benchmarks.products.shapes import fastest
 from shared import parameters, recipe, stream
 from shared.contract import Array, Backend, FullModel, Trainable
@@ -75,7 +75,7 @@ class BackendParticipant:
             "describe": {key: str(value) for key, value in self._backend.describe().items()},
             "packages": imports.versions(statements),
             "framework": "; ".join(statements),
-            "offer": [*(IMPORTS if statements else IMPORTS[1:]), FIRST_EPOCH, *TRAINING, *inference],
+            "offer": [*(IMPORTS if statements else IMPORTS[1:]), FIRST_EPOCH, *TRAINING, *inference, TARGET],
         }
 
     def turn(self, measure: str, batch: int | None) -> Json:
@@ -147,7 +147,7 @@ class PeerParticipant:
     def open(self, request: Json) -> Json:
         self._x = data.read_frozen(request["images"])  # (N, D)
         versions = {package: importlib.metadata.version(package) for package in self._peer.packages}
-        return {"packages": versions, "differs": self._peer.differs, "offer": [FIRST_EPOCH, "fit"]}
+        return {"packages": versions, "differs": self._peer.differs, "offer": [FIRST_EPOCH, "fit", TARGET]}
 
     def turn(self, measure: str, batch: int | None) -> Json:
         if batch is None or measure not in (FIRST_EPOCH, "fit"):

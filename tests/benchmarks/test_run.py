@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -99,6 +100,8 @@ class PeerModel:
     def epoch(self):
         time.sleep(0.05)
         return 123.5
+    def test(self, x):
+        return 11.5
 """
 
 
@@ -112,19 +115,33 @@ def test_peers_are_measured_beside_the_backends(
 ) -> None:
     (tmp_path / "lazy_peer.py").write_text(PEER, encoding="utf-8")
     monkeypatch.setattr(peers, "KNOWN", {"lazy": peers.Known("lazy_peer", ())})
-    found = results.report(measure("shared.oracle", peer_names=["lazy"]))
+    plan = replace(TINY, target=12.0, target_repetitions=2)
+    found = results.report(measure("shared.oracle", plan=plan, peer_names=["lazy"]))
     jsonschema.Draft202012Validator(schema).validate(found)
     (peer,) = found["peers"]
     assert (peer["name"], peer["differs"], peer["packages"]) == ("lazy", "it only sleeps", {"numpy": np.__version__})
     assert peer["training"][0]["first_epoch_objective"] == 123.5
     assert 300 / 0.2 < peer["training"][0]["fit"]["images_per_second"]["median"] < 300 / 0.05
-    taken = [turn["participant"] for turn in found["turns"] if turn["measure"] == "fit"]
-    assert taken == ["shared.oracle", "lazy"] * 2
+    for measured in ("fit", "target"):
+        taken = [turn["participant"] for turn in found["turns"] if turn["measure"] == measured]
+        assert taken == ["shared.oracle", "lazy"] * 2
+    assert peer["target"]["test"] == [11.5, 11.5]
+    assert found["backends"][0]["target"]["epochs"] == [1, 1]
+    assert peer["target"]["seconds"]["median"] > 0.05
     console = Console(width=80, file=io.StringIO(), record=True)
     table.show(found, "tiny", console)
     text = console.export_text()
     assert re.search(r"^ +lazy +[\d,]+ ", text, re.MULTILINE)
     assert "differs: it only sleeps" in " ".join(text.split())
+
+
+@pytest.mark.usefixtures("ungated")
+def test_who_never_reaches_the_target_is_refused(
+    measure: Callable[..., run.Measured],
+) -> None:
+    measured = measure("shared.oracle", plan=replace(TINY, target=1.0))
+    assert measured.refused["shared.oracle"].endswith("after 30 epochs; expected 1 nats")
+    assert not measured.entries
 
 
 @pytest.mark.usefixtures("ungated")
