@@ -69,6 +69,7 @@ class _OneLineErrors(click.Command):
 @click.option(
     "--target", type=float, help="Test loss in nats to train to.  [default: 106 if the data is mnist and not quick]"
 )
+@click.option("--profile", is_flag=True, help="Show where the time of training goes, instead of measuring it.")
 @click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help="A .json file for all that was measured.")
 @click.option("--force", is_flag=True, help="Replace --out if it exists.")
 def benchmark(
@@ -80,6 +81,7 @@ def benchmark(
     data: str | None,
     peers: bool | None,
     target: float | None,
+    profile: bool,
     out: Path | None,
     force: bool,
 ) -> None:
@@ -109,6 +111,8 @@ def benchmark(
     Roofline. NumPy and the frameworks make the matrix products of a training
     step, and nothing else, with the same shapes, in the same rounds. Training is
     also shown as a share of the best library's fastest in the same round.
+    --profile: the framework's own profiler tells the time of every operation in
+    the calls to train of an epoch, over all threads together.
     Import. Fresh processes import the module, or only the packages that its own
     import statements name, five times each (quick: twice).
     Target. A process of its own loads the images and trains at batch 128, until
@@ -141,6 +145,14 @@ def benchmark(
         repetitions=repetitions or usual.repetitions,
         target=_TARGET if target is None and dataset.name == "mnist" and not quick else target,
     )
+    if profile:
+        from rich.console import Console
+
+        from benchmarks import profiles
+
+        if failed := profiles.show(chosen, wanted, dataset, Console(highlight=False)):
+            raise click.ClickException("; ".join(failed))
+        return
     with Progress() as progress:
         names = known_peers.installed() if (not quick if peers is None else peers) else []
         measured = run.measure(chosen, wanted, dataset, progress, peer_names=names)

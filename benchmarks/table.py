@@ -7,6 +7,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.comparison import Ratio
+from benchmarks.profiles.operations import Profile
 
 Json = dict[str, Any]
 
@@ -140,6 +141,25 @@ def _short_names(modules: list[str]) -> dict[str, str]:
     """The last part of each dotted name, or all of it where two are alike."""
     last = [module.rpartition(".")[2] for module in modules]
     return {module: name if last.count(name) == 1 else module for module, name in zip(modules, last, strict=True)}
+
+
+def show_profile(name: str, found: Profile, console: Console) -> None:
+    """Prints the operations that make up 95 % of the time, and the rest in one line."""
+    total = sum(operation.seconds for operation in found.operations)
+    table = _table(f"{name}: {found.seconds / found.steps * 1e3:.3f} ms a step", "operation", "ms a step", "share")
+    shown = 0.0
+    for operation in found.operations:
+        if shown > 0.95 * total:
+            break
+        shown += operation.seconds
+        table.add_row(operation.name[:48], *_spent(operation.seconds, total, found.steps))
+    table.add_row("the rest", *_spent(total - shown, total, found.steps))
+    table.add_row("all threads together", *_spent(total, total, found.steps))
+    console.print(table)
+
+
+def _spent(seconds: float, total: float, steps: int) -> tuple[str, str]:
+    return f"{seconds / steps * 1e3:.3f}", f"{100 * seconds / total:.1f} %"
 
 
 def show_comparison(ratios: Sequence[Ratio], names: Sequence[str], drift: float | None, console: Console) -> None:

@@ -28,6 +28,8 @@ ALLOWED: Final[dict[str, set[str]]] = {
     "benchmarks/products/with_tensorflow.py": {"shared", "benchmarks", "tensorflow"},
     "benchmarks/products/with_torch.py": {"shared", "benchmarks", "torch"},
     "benchmarks/products/with_torch_onednn.py": {"shared", "benchmarks", "torch"},
+    "benchmarks/profiles/with_torch.py": {"benchmarks", "torch"},
+    "benchmarks/profiles/with_xla.py": {"benchmarks", "jax", "tensorflow"},
     "benchmarks": {"shared", "conformance", "benchmarks"},
     "applications": {"shared", "implementations", "applications"},
 }
