@@ -5,6 +5,7 @@ Exit codes: 0 every backend was measured, 1 one was refused or something failed,
 
 import importlib.util
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -190,18 +191,18 @@ def _modules(given: tuple[str, ...]) -> list[str]:
     return list(given or installed)
 
 
-def _check_free(out: Path, *, force: bool) -> None:
+def _check_free(out: Path, *, force: bool, endings: Sequence[str] = (".json",), option: str = "--out") -> None:
     """Found out now, not when the work is done.
 
     Raises:
-        ValueError, FileNotFoundError, FileExistsError: results cannot go to `out`.
+        ValueError, FileNotFoundError, FileExistsError: nothing can be written to `out`.
     """
-    if out.suffix != ".json":
-        raise ValueError(f"--out: got {str(out)!r}; expected a name that ends in .json")
+    if out.suffix not in endings:
+        raise ValueError(f"{option}: got {str(out)!r}; expected a name that ends in {' or '.join(endings)}")
     if not out.parent.is_dir():
-        raise FileNotFoundError(f"--out: got {str(out)!r}; there is no folder {str(out.parent)!r}")
+        raise FileNotFoundError(f"{option}: got {str(out)!r}; there is no folder {str(out.parent)!r}")
     if out.exists() and not force:
-        raise FileExistsError(f"--out: {str(out)!r} exists; --force replaces it")
+        raise FileExistsError(f"{option}: {str(out)!r} exists; --force replaces it")
 
 
 def _check_rich() -> None:
@@ -246,7 +247,38 @@ def compare(a: Path, b: Path, as_json: bool) -> None:
     table.show_comparison(ratios, [a.name, b.name], comparison.drift(*reports), Console(highlight=False))
 
 
-SUBCOMMANDS: Final = {"compare": compare}
+@click.command(cls=_OneLineErrors)
+@click.argument("results", type=click.Path(path_type=Path), metavar="RESULTS.json")
+@click.option("--markdown", is_flag=True, help="Print a Markdown table.")
+@click.option("--chart", type=click.Path(path_type=Path), metavar="FILE", help="Draw a chart, a .png or .svg.")
+@click.option("--force", is_flag=True, help="Replace --chart if it exists.")
+def show(results: Path, markdown: bool, chart: Path | None, force: bool) -> None:
+    """Show a result file once more: as the tables of its run, in Markdown, or as a chart."""
+    from benchmarks import comparison
+
+    if chart is not None:
+        _check_free(chart, force=force, endings=(".png", ".svg"), option="--chart")
+    report = comparison.read(results)
+    if markdown:
+        from benchmarks import markdown as in_markdown
+
+        click.echo(in_markdown.text(report), nl=False)
+    elif chart is None:
+        _check_rich()
+        from rich.console import Console
+
+        from benchmarks import table
+
+        data = report["data"]
+        table.show(report, f"{data['source']}, {data['images']:,} images", Console(highlight=False))
+    if chart is not None:
+        from benchmarks import chart as drawing
+
+        drawing.save(report, chart)
+        click.echo(f"{chart}: training speed", err=markdown)
+
+
+SUBCOMMANDS: Final = {"compare": compare, "show": show}
 
 
 def main() -> None:

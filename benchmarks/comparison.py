@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from benchmarks import limits
-from benchmarks.plan import IMPORTS, INFERENCE, TRAINING
+from benchmarks.plan import FORMAT, IMPORTS, INFERENCE, TRAINING
 
 Json = dict[str, Any]
 Reals = npt.NDArray[np.float64]
@@ -65,6 +65,8 @@ def read(path: Path) -> Json:
             raise TypeError("no format or no turns")
     except (KeyError, TypeError, ValueError) as error:
         raise ValueError(f"{path}: got no results of this benchmark; expected a file that --out wrote") from error
+    if report["format"] != FORMAT:
+        raise ValueError(f"{path}: got results of format {report['format']}; expected format {FORMAT}")
     return dict(report)
 
 

@@ -9,6 +9,8 @@ from typing import Final, NamedTuple
 
 from shared import spec
 
+FORMAT: Final = 2  # of the results; schema.json describes them
+
 PRODUCTS: Final = "products"  # the measure of those who multiply matrices and do nothing else: the roofline
 
 FIRST_EPOCH: Final = "first_epoch"

@@ -6,15 +6,13 @@ from datetime import UTC, datetime
 from typing import Any, Final, NamedTuple
 
 from benchmarks import gate, limits, machine
-from benchmarks.plan import FIRST_EPOCH, IMPORTS, INFERENCE, PRODUCTS, TRAINING
+from benchmarks.plan import FIRST_EPOCH, FORMAT, IMPORTS, INFERENCE, PRODUCTS, TRAINING
 from benchmarks.products.shapes import flops_per_image
 from benchmarks.run import AGREEMENT, Entry, Measured, PeerEntry, Reading
 from benchmarks.worker import SEED
 from shared import spec
 
 Json = dict[str, Any]
-
-FORMAT: Final = 2  # of the file; schema.json describes it
 
 
 class Spread(NamedTuple):

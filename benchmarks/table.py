@@ -16,7 +16,7 @@ _BUSY: Final = 5.0  # percent of the CPU time in other hands from which on a rea
 
 def show(report: Json, note: str, console: Console) -> None:
     """Prints a result file's content. `note` says what the images are."""
-    short = _short_names([backend["module"] for backend in report["backends"]])
+    short = short_names([backend["module"] for backend in report["backends"]])
     for line in _head(report, note):
         console.print(line)
     for part in (_training(report, short), _roofline(report), _inference(report, short), _rest(report, short)):
@@ -137,7 +137,7 @@ def _brief(value: float) -> str:
     return f"{value:.0f}"
 
 
-def _short_names(modules: list[str]) -> dict[str, str]:
+def short_names(modules: list[str]) -> dict[str, str]:
     """The last part of each dotted name, or all of it where two are alike."""
     last = [module.rpartition(".")[2] for module in modules]
     return {module: name if last.count(name) == 1 else module for module, name in zip(modules, last, strict=True)}
@@ -164,7 +164,7 @@ def _spent(seconds: float, total: float, steps: int) -> tuple[str, str]:
 
 def show_comparison(ratios: Sequence[Ratio], names: Sequence[str], drift: float | None, console: Console) -> None:
     """Prints the ratios of two runs; `names` are their files, `drift` that of their rooflines."""
-    short = _short_names(list(dict.fromkeys(ratio.participant for ratio in ratios)))
+    short = short_names(list(dict.fromkeys(ratio.participant for ratio in ratios)))
     table = _table(f"{names[1]} compared with {names[0]}", "", "measure", "batch", "ratio", "interval", "")
     for column in (1, 5):
         table.columns[column].justify = "left"

@@ -105,6 +105,7 @@ def test_command_prints_a_table_or_lines_of_json(write: Callable[..., Path]) -> 
         (lambda report: report["protocol"].update(sizes=[16, 8, 2]), r"sizes: got .*; expected the same in both"),
         (lambda report: report["turns"].clear(), "expected a file that --out wrote"),
         (lambda report: report.pop("format"), "expected a file that --out wrote"),
+        (lambda report: report.update(format=1), "got results of format 1; expected format 2"),
         (
             lambda report: [turn.update(participant="b_vae") for turn in report["turns"]],
             "the two runs have no figure in common",

@@ -12,6 +12,10 @@ from typing import Any
 import jsonschema
 import numpy as np
 import pytest
+from click.testing import CliRunner
+from PIL import Image
+
+from benchmarks import cli
 
 
 @pytest.fixture(scope="module")
@@ -153,6 +157,28 @@ def test_run_says_what_it_was(report: dict[str, Any]) -> None:
     assert backend["gate"]["passed"] > 20
     assert backend["peak_memory_bytes"] > 10 * 2**20
     assert backend["idle_cpu_seconds"] < 1.0
+
+
+def test_results_are_shown_again_and_drawn(
+    finished: tuple[subprocess.CompletedProcess[str], Path], report: dict[str, Any]
+) -> None:
+    done, folder = finished
+    shown = CliRunner().invoke(cli.show, [str(folder / "out.json")], terminal_width=80)
+    assert shown.exit_code == 0
+    training = re.compile(r"^ +oracle .*$", re.MULTILINE)
+    assert training.findall(shown.stdout) == training.findall(done.stdout)
+    chart = folder / "chart.png"
+    drawn = CliRunner().invoke(cli.show, [str(folder / "out.json"), "--markdown", "--chart", str(chart)])
+    head, _, limit, oracle = (line.strip("| ").split(" | ") for line in drawn.stdout.splitlines())
+    assert head[1] == "`fit`, batch 100"
+    assert limit[0] == "limit"
+    median = report["backends"][0]["training"][0]["fit"]["images_per_second"]["median"]
+    assert oracle[:2] == [f"**oracle** ({np.__version__})", oracle[1]]
+    assert oracle[1].startswith(f"{median:,.0f} (")
+    with Image.open(chart) as picture:
+        assert picture.width > picture.height > 400
+    again = CliRunner().invoke(cli.show, [str(folder / "out.json"), "--chart", str(chart)])
+    assert (again.exit_code, again.stderr) == (2, f"Error: --chart: {str(chart)!r} exists; --force replaces it\n")
 
 
 def test_tables_fit_80_columns(finished: tuple[subprocess.CompletedProcess[str], Path]) -> None:
