@@ -3,7 +3,7 @@
 import statistics
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Any, Final, NamedTuple
+from typing import Any, NamedTuple
 
 from benchmarks import gate, limits, machine
 from benchmarks.plan import FIRST_EPOCH, FORMAT, IMPORTS, INFERENCE, PRODUCTS, TRAINING

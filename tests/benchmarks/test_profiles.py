@@ -1,4 +1,4 @@
-"""`python -m benchmarks --profile`: the table, and what cannot be profiled. The profilers themselves need a framework."""
+"""`--profile` of the benchmark: the table, and what cannot be profiled. The profilers themselves need frameworks."""
 
 import io
 from collections.abc import Callable
