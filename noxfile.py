@@ -143,5 +143,5 @@ def demo(session: nox.Session) -> None:
 @nox.session
 def bench(session: nox.Session) -> None:
     """Training and generation speed of all three, measured in turn; `nox -s bench -- --help` is the protocol."""
-    install(session, "all")
+    install(session, "all", groups=("peers",))
     session.run("python", "-m", "benchmarks", *session.posargs, env=QUIET_TENSORFLOW)

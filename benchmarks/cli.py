@@ -4,6 +4,8 @@ Exit codes: 0 every backend was measured, 1 one was refused or something failed,
 """
 
 import importlib.util
+import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -18,6 +20,9 @@ OURS: Final = {
     "implementations.tensorflow_vae": ("tensorflow", "keras"),
     "implementations.jax_vae": ("jax", "flax", "optax"),
 }
+
+
+_TARGET: Final = 106.0  # nats: public logs of the 784-400-20 example reach it at epoch 10
 
 
 class _BadInput(click.ClickException):
@@ -59,6 +64,13 @@ class _OneLineErrors(click.Command):
     "--data",
     help="As for vae train.  [default: mnist if $VAE_DATA holds it and the run is not quick, else mnist-5k]",
 )
+@click.option(
+    "--peers/--no-peers", default=None, help="Also what else people use.  [default: those installed; quick: none]"
+)
+@click.option(
+    "--target", type=float, help="Test loss in nats to train to.  [default: 106 if the data is mnist and not quick]"
+)
+@click.option("--profile", is_flag=True, help="Show where the time of training goes, instead of measuring it.")
 @click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help="A .json file for all that was measured.")
 @click.option("--force", is_flag=True, help="Replace --out if it exists.")
 def benchmark(
@@ -68,6 +80,9 @@ def benchmark(
     batches: tuple[int, ...],
     images: int | None,
     data: str | None,
+    peers: bool | None,
+    target: float | None,
+    profile: bool,
     out: Path | None,
     force: bool,
 ) -> None:
@@ -82,7 +97,10 @@ def benchmark(
     Gate. A backend that fails the chapters forward, loss, gradients or training
     of `python -m conformance MODULE --vae-dtype float32` is refused; and so is
     one whose first timed steps have not the oracle's objectives.
-    Processes. Each backend has one of its own, which lives as long as the run.
+    Peers. What else people train this model with, at its sizes: the loop of the
+    usual PyTorch listing, pythae, and Keras' model.fit on each of its backends.
+    They are not graded; what each computes differently is told.
+    Processes. Each participant has one of its own, which lives as long as the run.
     Order. The participants take turns, A B C A B C, so that a busy moment of
     the machine hits all alike. Medians and quartiles of the turns are shown;
     --out keeps every single one, in the order in which they were taken.
@@ -91,11 +109,15 @@ def benchmark(
     epoch, which compiles, is reported separately and left out.
     train: the calls to `train` of an epoch, with order and noise made before.
     encode, decode, generate: calls of 1,000 images, for a quarter of a second.
-    Roofline. NumPy makes the matrix products of a training step, and nothing
-    else, with the same shapes, in the same rounds. Training is also shown as a
-    share of the fastest of them in the same round.
+    Roofline. NumPy and the frameworks make the matrix products of a training
+    step, and nothing else, with the same shapes, in the same rounds. Training is
+    also shown as a share of the best library's fastest in the same round.
+    --profile: the framework's own profiler tells the time of every operation in
+    the calls to train of an epoch, over all threads together.
     Import. Fresh processes import the module, or only the packages that its own
     import statements name, five times each (quick: twice).
+    Target. A process of its own loads the images and trains at batch 128, until
+    the test loss after an epoch is no more than --target; three times.
     Memory. The most that the backend's process ever had resident, in which the
     images, 4 bytes a pixel, are included.
     Data. Images are repeated up to the number wanted: the work for an image does
@@ -110,19 +132,31 @@ def benchmark(
     import json
 
     from benchmarks import data as images_of
+    from benchmarks import peers as known_peers
     from benchmarks import plan, results, run, table
     from benchmarks.progress import Progress
     from shared import files
 
+    dataset = images_of.choose(data, quick=quick)
     usual = plan.QUICK if quick else plan.FULL
     wanted = dataclasses.replace(
         usual,
         batches=tuple(dict.fromkeys(batches)) or usual.batches,
         images=images or usual.images,
         repetitions=repetitions or usual.repetitions,
+        target=_TARGET if target is None and dataset.name == "mnist" and not quick else target,
     )
+    if profile:
+        from rich.console import Console
+
+        from benchmarks import profiles
+
+        if failed := profiles.show(chosen, wanted, dataset, Console(highlight=False)):
+            raise click.ClickException("; ".join(failed))
+        return
     with Progress() as progress:
-        measured = run.measure(chosen, wanted, images_of.choose(data, quick=quick), progress)
+        names = known_peers.installed() if (not quick if peers is None else peers) else []
+        measured = run.measure(chosen, wanted, dataset, progress, peer_names=names)
     if measured.entries:
         report = results.report(measured)
         table.show(report, str(measured.images), progress.results)
@@ -157,18 +191,18 @@ def _modules(given: tuple[str, ...]) -> list[str]:
     return list(given or installed)
 
 
-def _check_free(out: Path, *, force: bool) -> None:
+def _check_free(out: Path, *, force: bool, endings: Sequence[str] = (".json",), option: str = "--out") -> None:
     """Found out now, not when the work is done.
 
     Raises:
-        ValueError, FileNotFoundError, FileExistsError: results cannot go to `out`.
+        ValueError, FileNotFoundError, FileExistsError: nothing can be written to `out`.
     """
-    if out.suffix != ".json":
-        raise ValueError(f"--out: got {str(out)!r}; expected a name that ends in .json")
+    if out.suffix not in endings:
+        raise ValueError(f"{option}: got {str(out)!r}; expected a name that ends in {' or '.join(endings)}")
     if not out.parent.is_dir():
-        raise FileNotFoundError(f"--out: got {str(out)!r}; there is no folder {str(out.parent)!r}")
+        raise FileNotFoundError(f"{option}: got {str(out)!r}; there is no folder {str(out.parent)!r}")
     if out.exists() and not force:
-        raise FileExistsError(f"--out: {str(out)!r} exists; --force replaces it")
+        raise FileExistsError(f"{option}: {str(out)!r} exists; --force replaces it")
 
 
 def _check_rich() -> None:
@@ -183,6 +217,73 @@ def _line(error: BaseException) -> str:
     return f"{first} [...]" if more else first
 
 
+@click.command(cls=_OneLineErrors)
+@click.argument("a", type=click.Path(path_type=Path), metavar="A.json")
+@click.argument("b", type=click.Path(path_type=Path), metavar="B.json")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line, for programs.")
+def compare(a: Path, b: Path, as_json: bool) -> None:
+    """Compare two result files: the ratio of every figure that both have, B to A.
+
+    A ratio comes with the interval that 99 of 100 resamplings of the readings
+    stay in. Within 5 % of 1, or where the interval reaches there, it is "no
+    difference": two runs of the same code differ by as much. Ratios are without
+    the drift of the machine, as the roofline shows it.
+    """
+    from benchmarks import comparison
+
+    reports = [comparison.read(path) for path in (a, b)]
+    ratios = comparison.compare(*reports)
+    if as_json:
+        import json
+
+        for ratio in ratios:
+            click.echo(json.dumps({**ratio._asdict(), "verdict": ratio.verdict}))
+        return
+    _check_rich()
+    from rich.console import Console
+
+    from benchmarks import table
+
+    table.show_comparison(ratios, [a.name, b.name], comparison.drift(*reports), Console(highlight=False))
+
+
+@click.command(cls=_OneLineErrors)
+@click.argument("results", type=click.Path(path_type=Path), metavar="RESULTS.json")
+@click.option("--markdown", is_flag=True, help="Print a Markdown table.")
+@click.option("--chart", type=click.Path(path_type=Path), metavar="FILE", help="Draw a chart, a .png or .svg.")
+@click.option("--force", is_flag=True, help="Replace --chart if it exists.")
+def show(results: Path, markdown: bool, chart: Path | None, force: bool) -> None:
+    """Show a result file once more: as the tables of its run, in Markdown, or as a chart."""
+    from benchmarks import comparison
+
+    if chart is not None:
+        _check_free(chart, force=force, endings=(".png", ".svg"), option="--chart")
+    report = comparison.read(results)
+    if markdown:
+        from benchmarks import markdown as in_markdown
+
+        click.echo(in_markdown.text(report), nl=False)
+    elif chart is None:
+        _check_rich()
+        from rich.console import Console
+
+        from benchmarks import table
+
+        data = report["data"]
+        table.show(report, f"{data['source']}, {data['images']:,} images", Console(highlight=False))
+    if chart is not None:
+        from benchmarks import chart as drawing
+
+        drawing.save(report, chart)
+        click.echo(f"{chart}: training speed", err=markdown)
+
+
+SUBCOMMANDS: Final = {"compare": compare, "show": show}
+
+
 def main() -> None:
-    """The entry point."""
+    """The entry point: a subcommand by its name, else modules to measure."""
+    arguments = sys.argv[1:]
+    if arguments and (command := SUBCOMMANDS.get(arguments[0])) is not None:
+        command(arguments[1:], prog_name=f"python -m benchmarks {arguments[0]}")
     benchmark(prog_name="python -m benchmarks")

@@ -60,6 +60,16 @@ def write(dataset: Dataset, count: int, folder: Path) -> Images:
     return Images(path, count, train.shape[1], dataset.name, len(train), dataset.sha256)
 
 
+def write_halves(dataset: Dataset, folder: Path) -> None:
+    """All training and test images of `dataset`, in `train.npy` and `test.npy` in `folder`.
+
+    Raises:
+        OSError: the folder cannot be written to, or the disk is full.
+    """
+    np.save(folder / "train.npy", dataset.train)
+    np.save(folder / "test.npy", dataset.test)
+
+
 def read_frozen(path: str | os.PathLike[str]) -> Array:
     """Images that `write` wrote, in memory, and such that `checks.is_frozen`: a backend may keep them on its device."""
     images: Array = np.load(path)

@@ -9,12 +9,14 @@ from typing import Final, NamedTuple
 
 from shared import spec
 
-ROOFLINE: Final = "roofline"  # the participant that multiplies matrices and does nothing else
-PRODUCTS: Final = "products"  # its measure
+FORMAT: Final = 2  # of the results; schema.json describes them
+
+PRODUCTS: Final = "products"  # the measure of those who multiply matrices and do nothing else: the roofline
 
 FIRST_EPOCH: Final = "first_epoch"
 TRAINING: Final = ("fit", "train")
 INFERENCE: Final = ("encode", "decode", "generate")
+TARGET: Final = "target"  # seconds from the start of a process to the wanted test loss
 IMPORTS: Final = ("import_framework", "import")  # seconds; all other measures count images as well
 
 
@@ -40,6 +42,8 @@ class Plan:
     repetitions: int
     import_repetitions: int  # fewer: an import of seconds is steady
     rows: int = 1000  # images a call of encode, decode and generate
+    target: float | None = None  # test loss in nats per image; None: not measured
+    target_repetitions: int = 3
     turn_seconds: float = 0.25  # shortest turn of those and of the roofline: long enough for a steady rate
 
     def __post_init__(self) -> None:
@@ -57,7 +61,7 @@ FULL: Final = Plan(batches=(spec.BATCH_SIZE, 512, 2048), images=60_000, repetiti
 
 
 def schedule(plan: Plan, offers: Mapping[str, Collection[str]]) -> list[Turn]:
-    """The turns of a run, in order. `offers` holds the measures that each backend can do."""
+    """The turns of a run, in order. `offers` holds the measures that each participant can do."""
     return list(_turns(plan, offers))
 
 
@@ -71,9 +75,11 @@ def _turns(plan: Plan, offers: Mapping[str, Collection[str]]) -> Iterator[Turn]:
     for batch in plan.batches:
         yield from each(0, FIRST_EPOCH, batch)
         for number in range(1, plan.repetitions + 1):
-            yield Turn(number, ROOFLINE, PRODUCTS, batch)
-            for measure in TRAINING:
+            for measure in (PRODUCTS, *TRAINING):
                 yield from each(number, measure, batch)
     for number in range(1, plan.repetitions + 1):
         for measure in INFERENCE:
             yield from each(number, measure)
+    if plan.target is not None:
+        for number in range(1, plan.target_repetitions + 1):
+            yield from each(number, TARGET)

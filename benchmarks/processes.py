@@ -1,9 +1,11 @@
 """The run's side of a worker: starts the process, asks it, and ends it whatever happens."""
 
 import json
+import os
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterable
 from contextlib import suppress
 from types import TracebackType
 from typing import Any, Self
@@ -18,10 +20,11 @@ class WorkerError(ChildProcessError):
 class Worker:
     """A process of `benchmarks.worker`. As a context manager, ends with its block."""
 
-    def __init__(self, argument: str) -> None:
+    def __init__(self, *arguments: str, environment: Iterable[tuple[str, str]] = ()) -> None:
         self._said = tempfile.TemporaryFile()  # noqa: SIM115 -- closed in `end`
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "benchmarks.worker", argument],
+            [sys.executable, "-m", "benchmarks.worker", *arguments],
+            env={**os.environ, **dict(environment)},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._said,

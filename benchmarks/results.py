@@ -3,17 +3,16 @@
 import statistics
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Any, Final, NamedTuple
+from typing import Any, NamedTuple
 
-from benchmarks import gate, machine, roofline
-from benchmarks.plan import FIRST_EPOCH, IMPORTS, INFERENCE, PRODUCTS, ROOFLINE, TRAINING
-from benchmarks.run import AGREEMENT, Entry, Measured, Reading
+from benchmarks import gate, limits, machine
+from benchmarks.plan import FIRST_EPOCH, FORMAT, IMPORTS, INFERENCE, PRODUCTS, TRAINING
+from benchmarks.products.shapes import flops_per_image
+from benchmarks.run import AGREEMENT, Entry, Measured, PeerEntry, Reading
 from benchmarks.worker import SEED
 from shared import spec
 
 Json = dict[str, Any]
-
-FORMAT: Final = 1  # of the file; schema.json describes it
 
 
 class Spread(NamedTuple):
@@ -57,12 +56,14 @@ def report(measured: Measured) -> Json:
             "import_repetitions": plan.import_repetitions,
             "inference_rows": plan.rows,
             "turn_seconds": plan.turn_seconds,
+            "target": plan.target,
             "order": "interleaved: within a round each participant takes its turn at a measure before the next measure",
             "gate": list(gate.CHAPTERS),
             "agreement_limit": AGREEMENT,
         },
         "roofline": _roofline(measured),
         "backends": [_backend(measured, entry) for entry in measured.entries.values()],
+        "peers": [_peer(measured, entry) for entry in measured.peers.values()],
         "refused": [{"module": module, "reason": reason} for module, reason in measured.refused.items()],
         "turns": [
             {**reading.turn._asdict(), "images": reading.images, "seconds": reading.seconds}
@@ -72,18 +73,33 @@ def report(measured: Measured) -> Json:
 
 
 def _roofline(measured: Measured) -> Json:
-    flops = roofline.flops_per_image(measured.sizes)
+    flops = flops_per_image(measured.sizes)
     batches = []
-    for batch in measured.plan.batches:
-        rates = [_rate(reading) for reading in _readings(measured, ROOFLINE, PRODUCTS, batch)]
+    for batch, limit in _limits(measured).items():
+        rates = list(limit.rates.values())
+        medians = {
+            name: statistics.median(_rate(reading) for reading in _readings(measured, name, PRODUCTS, batch))
+            for name in measured.libraries
+        }
         batches.append(
             {
                 "batch": batch,
+                "fastest": limit.participant,
                 "images_per_second": spread(rates)._asdict(),
                 "gflops_per_second": spread([rate * flops / 1e9 for rate in rates])._asdict(),
+                "median_images_per_second": medians,
             }
         )
-    return {**measured.roofline, "flops_per_image": flops, "batches": batches}
+    libraries = {name: identity["version"] for name, identity in measured.libraries.items()}
+    return {"flops_per_image": flops, "libraries": libraries, "batches": batches}
+
+
+def _limits(measured: Measured) -> dict[int, limits.Limit]:
+    return limits.limits(
+        limits.Product(reading.turn.round, reading.turn.participant, reading.turn.batch, _rate(reading))
+        for reading in measured.readings
+        if reading.turn.measure == PRODUCTS and reading.turn.batch is not None
+    )
 
 
 def _backend(measured: Measured, entry: Entry) -> Json:
@@ -114,6 +130,38 @@ def _backend(measured: Measured, entry: Entry) -> Json:
             "framework": spread(seconds["import_framework"])._asdict() if seconds["import_framework"] else None,
             "framework_statements": identity["framework"],
         },
+        "target": _target(measured, name),
+        **entry.closing,
+    }
+
+
+def _target(measured: Measured, name: str) -> Json | None:
+    """What a user waits for the wanted test loss; None where it was not measured."""
+    reached = measured.reached.get(name)
+    if reached is None:
+        return None
+    return {
+        "seconds": spread([one.seconds for one in reached])._asdict(),
+        "epochs": [one.epochs for one in reached],
+        "test": [one.test for one in reached],
+    }
+
+
+def _peer(measured: Measured, entry: PeerEntry) -> Json:
+    return {
+        "name": entry.name,
+        "packages": entry.identity["packages"],
+        "differs": entry.identity["differs"],
+        "training": [
+            {
+                "batch": batch,
+                "first_epoch_objective": entry.objective[batch],
+                "first_epoch_seconds": _readings(measured, entry.name, FIRST_EPOCH, batch)[0].seconds,
+                "fit": _training(measured, entry.name, "fit", batch),
+            }
+            for batch in measured.plan.batches
+        ],
+        "target": _target(measured, entry.name),
         **entry.closing,
     }
 
@@ -121,10 +169,10 @@ def _backend(measured: Measured, entry: Entry) -> Json:
 def _training(measured: Measured, name: str, kind: str, batch: int) -> Json:
     """Images per second, and their share of the roofline, each turn with the roofline's of the same round."""
     rates = {reading.turn.round: _rate(reading) for reading in _readings(measured, name, kind, batch)}
-    limits = {reading.turn.round: _rate(reading) for reading in _readings(measured, ROOFLINE, PRODUCTS, batch)}
+    limit = _limits(measured)[batch].rates
     return {
         "images_per_second": spread(list(rates.values()))._asdict(),
-        "percent_of_roofline": spread([100.0 * rate / limits[number] for number, rate in rates.items()])._asdict(),
+        "percent_of_roofline": spread([100.0 * rate / limit[number] for number, rate in rates.items()])._asdict(),
     }
 
 

@@ -1,7 +1,7 @@
 """A run: grades the backends, starts their workers, gives each its turns, and gathers what they measured."""
 
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,13 +9,14 @@ from typing import Any, Final, NamedTuple, Protocol
 
 import numpy as np
 
-from benchmarks import data, gate, imports, machine
+from benchmarks import data, gate, imports, machine, peers, products, target
 from benchmarks.data import Images
 from benchmarks.gate import Verdict
-from benchmarks.plan import FIRST_EPOCH, IMPORTS, ROOFLINE, Plan, Turn, schedule
+from benchmarks.plan import FIRST_EPOCH, IMPORTS, TARGET, Plan, Turn, schedule
 from benchmarks.processes import Worker, WorkerError
+from benchmarks.target import Reached
 from benchmarks.worker import SEED, checked_steps, train_calls
-from shared import oracle, parameters
+from shared import oracle, parameters, spec
 from shared.contract import Array
 from shared.datasets import Dataset
 from shared.spec import Sizes
@@ -25,6 +26,9 @@ Json = dict[str, Any]
 # Greatest relative difference from the oracle that the objectives of the first timed steps may have. The gate has
 # derived tolerances; this one notices a backend that computes something else here. Rounding to float32 makes some 1e-6.
 AGREEMENT: Final = 1e-4
+
+
+ROOFLINE: Final = "roofline:"  # before the name of a library that makes products
 
 
 class Watcher(Protocol):
@@ -63,14 +67,26 @@ class Entry:
 
 
 @dataclass
+class PeerEntry:
+    """A peer in the run."""
+
+    name: str
+    identity: Json  # what its worker's "open" answered
+    objective: dict[int, float] = field(default_factory=dict)  # per image in its first epoch, by batch
+    closing: Json = field(default_factory=dict)
+
+
+@dataclass
 class Measured:
     """A whole run."""
 
     plan: Plan
     images: Images
-    roofline: Json = field(default_factory=dict)  # what its worker's "open" answered
+    libraries: dict[str, Json] = field(default_factory=dict)  # that make products: what the workers' "open" answered
     entries: dict[str, Entry] = field(default_factory=dict)  # by module, in the order of their turns
+    peers: dict[str, PeerEntry] = field(default_factory=dict)  # by name
     refused: dict[str, str] = field(default_factory=dict)  # reason by module
+    reached: dict[str, list[Reached]] = field(default_factory=dict)  # by participant, turn by turn
     readings: list[Reading] = field(default_factory=list)  # in the order in which they were made
     others_percent: float | None = None  # of the machine's CPU time, used meanwhile by processes not of this run
 
@@ -80,11 +96,13 @@ class Measured:
         return Sizes(input_dim=self.images.input_dim)
 
 
-def measure(modules: Sequence[str], plan: Plan, dataset: Dataset, watcher: Watcher) -> Measured:
-    """Runs `plan` with the backends that pass the gate. No worker outlives the call.
+def measure(
+    modules: Sequence[str], plan: Plan, dataset: Dataset, watcher: Watcher, *, peer_names: Sequence[str] = ()
+) -> Measured:
+    """Runs `plan` with the backends that pass the gate, and with the peers. No worker outlives the call.
 
     Raises:
-        OSError: no room for the images, no process can be started, or the roofline's (`WorkerError`) died.
+        OSError: no room for the images, no process can be started, or no library makes products (`WorkerError`).
         Interrupted: Ctrl-C.
     """
     run: _Run | None = None
@@ -93,7 +111,9 @@ def measure(modules: Sequence[str], plan: Plan, dataset: Dataset, watcher: Watch
         with ExitStack() as stack:
             folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="vae-benchmark-"))
             run = _Run(plan, data.write(dataset, plan.images, Path(folder)), watcher, stack)
-            measured = run.all(modules)
+            if plan.target is not None:
+                data.write_halves(dataset, Path(folder))
+            measured = run.all(modules, peer_names)
     except KeyboardInterrupt:
         raise Interrupted(f"Interrupted {run.where if run else 'at the start'}.") from None
     measured.others_percent = meter.others_percent()  # now that the workers have ended, their time is known
@@ -107,24 +127,30 @@ class _Run:
         self._workers: dict[str, Worker] = {}
         self._expected: dict[int, Array] = {}  # objectives of the first steps, by batch
 
-    def all(self, modules: Sequence[str]) -> Measured:
+    def all(self, modules: Sequence[str], peer_names: Sequence[str]) -> Measured:
         measured = self._measured
         for number, module in enumerate(modules, start=1):
             self._begin(number, len(modules), f"grading {module}")
             self._admit(module)
         if not measured.entries:
             return measured
-        measured.roofline = self._start(ROOFLINE, "--roofline")
-        turns = schedule(measured.plan, {name: entry.identity["offer"] for name, entry in measured.entries.items()})
+        for library in products.installed():
+            self._admit_library(library)
+        for name in peer_names:
+            self._admit_peer(name)
+        entries = (measured.entries | measured.peers).items()
+        offers = {name: entry.identity["offer"] for name, entry in entries}
+        offers |= {name: identity["offer"] for name, identity in measured.libraries.items()}
+        turns = schedule(measured.plan, offers)
         for number, turn in enumerate(turns, start=1):
             if turn.participant in self._workers and measured.entries:
                 self._begin(number, len(turns), str(turn))
                 self._take(turn)
-        for module, entry in list(measured.entries.items()):
+        for name, entry in list((measured.entries | measured.peers).items()):
             try:
-                entry.closing = self._workers[module].ask("close")
+                entry.closing = self._workers[name].ask("close")
             except WorkerError as error:
-                self._refuse(module, str(error))
+                self._refuse(name, str(error))
         return measured
 
     def _begin(self, number: int, total: int, text: str) -> None:
@@ -141,9 +167,26 @@ class _Run:
         except WorkerError as error:
             self._refuse(module, str(error))
 
-    def _start(self, name: str, argument: str) -> Json:
-        self._workers[name] = self._stack.enter_context(Worker(argument))
+    def _admit_library(self, library: str) -> None:
+        name = ROOFLINE + library
+        try:
+            self._measured.libraries[name] = self._start(name, "--products", library)
+        except WorkerError as error:
+            self._refuse(name, str(error))
+
+    def _admit_peer(self, name: str) -> None:
+        try:
+            known = peers.KNOWN[name]
+            identity = self._start(name, "--peer", known.module, environment=known.environment)
+            self._measured.peers[name] = PeerEntry(name, identity)
+        except WorkerError as error:
+            self._refuse(name, str(error))
+
+    def _start(self, name: str, *arguments: str, environment: Iterable[tuple[str, str]] = ()) -> Json:
         plan, images = self._measured.plan, self._measured.images
+        # What a worker leaves behind when it is ended goes with the run's folder.
+        environment = [*environment, ("TMPDIR", str(images.path.parent))]
+        self._workers[name] = self._stack.enter_context(Worker(*arguments, environment=environment))
         return self._workers[name].ask(
             "open",
             images=str(images.path),
@@ -155,19 +198,35 @@ class _Run:
     def _take(self, turn: Turn) -> None:
         name = turn.participant
         try:
-            if turn.measure in IMPORTS:
+            if turn.measure == TARGET:
+                answer: Json = self._reach(name)
+            elif turn.measure in IMPORTS:
                 framework = self._measured.entries[name].identity["framework"]
-                answer: Json = {"seconds": imports.seconds(f"import {name}" if turn.measure == "import" else framework)}
+                answer = {"seconds": imports.seconds(f"import {name}" if turn.measure == "import" else framework)}
             else:
                 answer = self._workers[name].ask(turn.measure, batch=turn.batch)
             if turn.measure == FIRST_EPOCH and turn.batch is not None:
-                self._compare(name, turn.batch, answer["first_objectives"])
+                if name in self._measured.peers:
+                    self._measured.peers[name].objective[turn.batch] = answer["objective"]
+                else:
+                    self._compare(name, turn.batch, answer["first_objectives"])
         except (RuntimeError, WorkerError) as error:
-            if name == ROOFLINE:
-                raise
             self._refuse(name, str(error))
+            if name.startswith(ROOFLINE) and not self._measured.libraries:
+                raise
         else:
             self._measured.readings.append(Reading(turn, answer.get("images"), answer["seconds"]))
+
+    def _reach(self, name: str) -> Json:
+        measured = self._measured
+        plan, folder = measured.plan, measured.images.path.parent
+        assert plan.target is not None
+        known = peers.KNOWN.get(name)
+        arguments = ["--peer", known.module] if known else [name]
+        environment = known.environment if known else ()
+        reached = target.measure(arguments, folder, plan.target, spec.BATCH_SIZE, environment=environment)
+        measured.reached.setdefault(name, []).append(reached)
+        return {"seconds": reached.seconds}
 
     def _compare(self, name: str, batch: int, objectives: list[float]) -> None:
         """The proof that what was timed is the specified model.
@@ -188,11 +247,13 @@ class _Run:
         self._measured.entries[name].difference[batch] = difference
 
     def _refuse(self, name: str, reason: str) -> None:
-        """Takes a backend out of the run, with all that it measured."""
+        """Takes a backend, a peer or a library out of the run, with all that it measured."""
         measured = self._measured
         if name in self._workers:
             self._workers.pop(name).end()
         measured.entries.pop(name, None)
+        measured.peers.pop(name, None)
+        measured.libraries.pop(name, None)
         measured.readings = [reading for reading in measured.readings if reading.turn.participant != name]
         measured.refused[name] = reason
         self._watcher.refused(name, reason)

@@ -1,10 +1,13 @@
 """The results for the eye, in 80 columns: what schema.json describes, as tables and a few lines."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
 from rich.console import Console
 from rich.table import Table
+
+from benchmarks.comparison import Ratio
+from benchmarks.profiles.operations import Profile
 
 Json = dict[str, Any]
 
@@ -13,11 +16,17 @@ _BUSY: Final = 5.0  # percent of the CPU time in other hands from which on a rea
 
 def show(report: Json, note: str, console: Console) -> None:
     """Prints a result file's content. `note` says what the images are."""
-    short = _short_names([backend["module"] for backend in report["backends"]])
+    short = short_names([backend["module"] for backend in report["backends"]])
     for line in _head(report, note):
         console.print(line)
     for part in (_training(report, short), _roofline(report), _inference(report, short), _rest(report, short)):
         console.print("", part, sep="\n")
+    if report["protocol"]["target"] is not None:
+        console.print("", _target(report, short), sep="\n")
+    if report["peers"]:
+        console.print("\npeers: not graded, since none computes exactly what the specification says")
+    for line in _peers(report):
+        console.print(line)
 
 
 def _head(report: Json, note: str) -> Iterator[str]:
@@ -42,16 +51,29 @@ def _training(report: Json, short: dict[str, str]) -> Table:
         for backend in report["backends"]:
             found = backend["training"][index]
             table.add_row("", short[backend["module"]], *_share(found["fit"]), *_share(found["train"]))
+        for peer in report["peers"]:
+            table.add_row("", peer["name"], *_share(peer["training"][index]["fit"]), "-", "", "")
     return table
 
 
 def _roofline(report: Json) -> str:
     roofline = report["roofline"]
-    rates = [f"{limit['gflops_per_second']['median']:,.0f} at {limit['batch']}" for limit in roofline["batches"]]
+    rates = [
+        f"{limit['gflops_per_second']['median']:,.0f} at {limit['batch']} ({limit['fastest'].partition(':')[2]})"
+        for limit in roofline["batches"]
+    ]
     return (
-        f"roofline: the float32 matrix products alone, by NumPy: {roofline['flops_per_image'] / 1e6:.3g} MFLOP an "
-        f"image, at best in a turn; GFLOP/s: {', '.join(rates)}"
+        "roofline: the float32 matrix products alone, by the fastest of "
+        f"{', '.join(name.partition(':')[2] for name in roofline['libraries'])}: "
+        f"{roofline['flops_per_image'] / 1e6:.3g} MFLOP an image, at best in a turn; GFLOP/s: {', '.join(rates)}"
     )
+
+
+def _peers(report: Json) -> Iterator[str]:
+    for peer in report["peers"]:
+        versions = ", ".join(f"{name} {version}" for name, version in peer["packages"].items())
+        objective = peer["training"][0]["first_epoch_objective"]
+        yield f"{peer['name']} ({versions}), {objective:.1f} nats in the first epoch; differs: {peer['differs']}"
 
 
 def _inference(report: Json, short: dict[str, str]) -> Table:
@@ -75,6 +97,18 @@ def _rest(report: Json, short: dict[str, str]) -> Table:
             "-" if framework is None else f"{framework['median']:.2f}",
             "-" if peak is None else f"{peak / 2**20:,.0f}",
         )
+    return table
+
+
+def _target(report: Json, short: dict[str, str]) -> Table:
+    wanted = report["protocol"]["target"]
+    table = _table(f"from process start to a test loss of {wanted:g} nats", "", "s", "", "epochs")
+    named = [(short[backend["module"]], backend["target"]) for backend in report["backends"]]
+    for name, found in named + [(peer["name"], peer["target"]) for peer in report["peers"]]:
+        if found is not None:
+            spread = found["seconds"]
+            epochs = ", ".join(map(str, dict.fromkeys(found["epochs"])))
+            table.add_row(name, f"{spread['median']:.1f}", f"({spread['q1']:.1f}-{spread['q3']:.1f})", epochs)
     return table
 
 
@@ -103,7 +137,46 @@ def _brief(value: float) -> str:
     return f"{value:.0f}"
 
 
-def _short_names(modules: list[str]) -> dict[str, str]:
+def short_names(modules: list[str]) -> dict[str, str]:
     """The last part of each dotted name, or all of it where two are alike."""
     last = [module.rpartition(".")[2] for module in modules]
     return {module: name if last.count(name) == 1 else module for module, name in zip(modules, last, strict=True)}
+
+
+def show_profile(name: str, found: Profile, console: Console) -> None:
+    """Prints the operations that make up 95 % of the time, and the rest in one line."""
+    total = sum(operation.seconds for operation in found.operations)
+    table = _table(f"{name}: {found.seconds / found.steps * 1e3:.3f} ms a step", "operation", "ms a step", "share")
+    shown = 0.0
+    for operation in found.operations:
+        if shown > 0.95 * total:
+            break
+        shown += operation.seconds
+        table.add_row(operation.name[:48], *_spent(operation.seconds, total, found.steps))
+    table.add_row("the rest", *_spent(total - shown, total, found.steps))
+    table.add_row("all threads together", *_spent(total, total, found.steps))
+    console.print(table)
+
+
+def _spent(seconds: float, total: float, steps: int) -> tuple[str, str]:
+    return f"{seconds / steps * 1e3:.3f}", f"{100 * seconds / total:.1f} %"
+
+
+def show_comparison(ratios: Sequence[Ratio], names: Sequence[str], drift: float | None, console: Console) -> None:
+    """Prints the ratios of two runs; `names` are their files, `drift` that of their rooflines."""
+    short = short_names(list(dict.fromkeys(ratio.participant for ratio in ratios)))
+    table = _table(f"{names[1]} compared with {names[0]}", "", "measure", "batch", "ratio", "interval", "")
+    for column in (1, 5):
+        table.columns[column].justify = "left"
+    for ratio in ratios:
+        batch = "" if ratio.batch is None else str(ratio.batch)
+        interval = f"{ratio.low:.3f} to {ratio.high:.3f}"
+        measure = ratio.measure.replace("_", " ")
+        table.add_row(short[ratio.participant], measure, batch, f"{ratio.ratio:.3f}", interval, ratio.verdict)
+    console.print(table)
+    if drift is not None:
+        console.print(
+            f"\nThe machine itself (roofline) was {drift:.3f} times as fast in {names[1]}; the ratios above are "
+            "without it.",
+            highlight=False,
+        )

@@ -1,4 +1,5 @@
-"""The process that one participant is measured in: `python -m benchmarks.worker MODULE`, or `--roofline`.
+"""The process that one participant is measured in: `python -m benchmarks.worker MODULE`, `--peer MODULE` or
+`--products LIBRARY`.
 
 It reads requests from stdin and answers them on stdout, one JSON object a line: {"do": MEASURE, ...} is answered by
 {"images": N, "seconds": S} and what else there is to say, or by {"error": TEXT}. It lives as long as the run, so that a
@@ -9,6 +10,7 @@ Making ready for a measure (a model, noise, the first call of a function, which 
 
 import gc
 import importlib
+import importlib.metadata
 import inspect
 import json
 import os
@@ -21,10 +23,10 @@ from typing import Any, Final, Protocol, TextIO, cast
 import numpy as np
 import numpy.typing as npt
 
-from benchmarks import data, imports, machine
+from benchmarks import data, imports, machine, peers, products
 from benchmarks.gate import DTYPE
-from benchmarks.plan import FIRST_EPOCH, IMPORTS, INFERENCE, PRODUCTS, TRAINING
-from benchmarks.roofline import Products
+from benchmarks.plan import FIRST_EPOCH, IMPORTS, INFERENCE, PRODUCTS, TARGET, TRAINING
+from benchmarks.products.shapes import fastest
 from shared import parameters, recipe, stream
 from shared.contract import Array, Backend, FullModel, Trainable
 from shared.recipe import Epoch
@@ -73,7 +75,7 @@ class BackendParticipant:
             "describe": {key: str(value) for key, value in self._backend.describe().items()},
             "packages": imports.versions(statements),
             "framework": "; ".join(statements),
-            "offer": [*(IMPORTS if statements else IMPORTS[1:]), FIRST_EPOCH, *TRAINING, *inference],
+            "offer": [*(IMPORTS if statements else IMPORTS[1:]), FIRST_EPOCH, *TRAINING, *inference, TARGET],
         }
 
     def turn(self, measure: str, batch: int | None) -> Json:
@@ -136,23 +138,45 @@ class BackendParticipant:
         return {"images": done * self._rows, "seconds": seconds}
 
 
-class RooflineParticipant:
-    """The matrix products of a training step, by NumPy."""
+class PeerParticipant:
+    """One of `benchmarks.peers`."""
+
+    def __init__(self, module: str) -> None:
+        self._peer = peers.load(module)
+
+    def open(self, request: Json) -> Json:
+        self._x = data.read_frozen(request["images"])  # (N, D)
+        versions = {package: importlib.metadata.version(package) for package in self._peer.packages}
+        return {"packages": versions, "differs": self._peer.differs, "offer": [FIRST_EPOCH, "fit", TARGET]}
+
+    def turn(self, measure: str, batch: int | None) -> Json:
+        if batch is None or measure not in (FIRST_EPOCH, "fit"):
+            raise ValueError(f"measure: got {measure!r} at batch {batch}; expected fit at some batch")
+        if measure == FIRST_EPOCH:
+            self._peer.start(self._x, batch)
+        started = time.perf_counter()
+        objective = self._peer.epoch()
+        return {"images": len(self._x), "seconds": time.perf_counter() - started, "objective": objective}
+
+
+class ProductsParticipant:
+    """The matrix products of a training step, by one of `benchmarks.products`."""
+
+    def __init__(self, library: str) -> None:
+        self._library = library
 
     def open(self, request: Json) -> Json:
         self._sizes = Sizes(*request["sizes"])
         self._turn_seconds = request["turn_seconds"]
-        self._products: dict[int, Products] = {}
-        build: Any = np.show_config(mode="dicts")
-        blas = build.get("Build Dependencies", {}).get("blas", {})
-        return {"numpy": np.__version__, "blas": " ".join(blas[key] for key in ("name", "version") if key in blas)}
+        self._steps: dict[int, products.Step] = {}
+        return {"version": products.load(self._library).version(), "offer": [PRODUCTS]}
 
     def turn(self, measure: str, batch: int | None) -> Json:
         if measure != PRODUCTS or batch is None:
             raise ValueError(f"measure: got {measure!r} at batch {batch}; expected {PRODUCTS!r} at some batch")
-        if batch not in self._products:
-            self._products = {batch: Products(self._sizes, batch)}
-        return {"images": batch, "seconds": self._products[batch].fastest(self._turn_seconds)}
+        if batch not in self._steps:
+            self._steps = {batch: products.step(self._library, self._sizes, batch)}
+        return {"images": batch, "seconds": fastest(self._steps[batch], self._turn_seconds)}
 
 
 def train_calls(x: Array, model: Trainable, batch: int) -> list[tuple[npt.NDArray[np.int64], Array]]:
@@ -203,8 +227,17 @@ def main() -> None:
     """The entry point."""
     answers = os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf-8")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # prints of a framework, also those of its C++ code
-    (name,) = sys.argv[1:]
-    serve(RooflineParticipant() if name == "--roofline" else BackendParticipant(name), sys.stdin, answers)
+    serve(_participant(*sys.argv[1:]), sys.stdin, answers)
+
+
+def _participant(kind: str, name: str = "") -> Participant:
+    match kind:
+        case "--products":
+            return ProductsParticipant(name)
+        case "--peer":
+            return PeerParticipant(name)
+        case module:
+            return BackendParticipant(module)
 
 
 if __name__ == "__main__":

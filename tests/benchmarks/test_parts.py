@@ -1,5 +1,6 @@
 """The parts, each alone: gate, order of the turns, roofline, images, imports, spread, workers."""
 
+import importlib.util
 from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
@@ -8,8 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from benchmarks import data, gate, imports, plan, processes, results, roofline, worker
+from benchmarks import data, gate, imports, limits, peers, plan, processes, products, results, worker
 from benchmarks.plan import Plan, Turn
+from benchmarks.products import shapes
 from shared import checks, datasets, oracle, parameters, recipe
 from shared.datasets import Dataset
 from shared.spec import Sizes
@@ -24,11 +26,11 @@ def test_gate_wants_every_chapter(ports: Callable[..., str]) -> None:
 
 
 def test_participants_take_turns() -> None:
-    offers = {"a": ["first_epoch", "fit", "train", "encode"], "b": ["first_epoch", "fit", "train"]}
+    offers = {"a": ["first_epoch", "fit", "train", "encode"], "b": ["first_epoch", "fit", "train"], "r": ["products"]}
     some = Plan(batches=(1, 2), images=2, repetitions=2, import_repetitions=1)
     turns = plan.schedule(some, offers)
     assert [(turn.participant, turn.measure) for turn in turns if (turn.round, turn.batch) == (2, 1)] == [
-        ("roofline", "products"),
+        ("r", "products"),
         ("a", "fit"),
         ("b", "fit"),
         ("a", "train"),
@@ -44,18 +46,35 @@ def test_operations_are_those_of_a_hand_count() -> None:
     forward = 784 * 400 + 400 * 20 + 400 * 20 + 20 * 400 + 400 * 784
     to_weights = forward
     to_inputs = 20 * 400 + 20 * 400 + 400 * 20 + 784 * 400  # all layers but the first
-    assert roofline.flops_per_image(Sizes()) == 2 * (forward + to_weights + to_inputs) == 3_280_000
-    assert sum(product.flops for product in roofline.products(Sizes(), 128)) == 128 * 3_280_000
+    assert shapes.flops_per_image(Sizes()) == 2 * (forward + to_weights + to_inputs) == 3_280_000
+    assert sum(product.flops for product in shapes.products(Sizes(), 128)) == 128 * 3_280_000
 
 
 def test_roofline_makes_the_products_that_it_counts() -> None:
     sizes = Sizes(16, 8, 3)
-    work = roofline.Products(sizes, 5)._work
-    made = [(a.shape[0], a.shape[1], b.shape[1]) for a, b, _ in work]
-    assert made == [product[1:] for product in roofline.products(sizes, 5)]
+    factors = shapes.operands(sizes, 5)
+    made = [(a.shape[0], a.shape[1], b.shape[1]) for a, b in factors]
+    assert made == [product[1:] for product in shapes.products(sizes, 5)]
     assert len(made) == 14
-    assert {array.dtype for triple in work for array in triple} == {np.dtype(np.float32)}
-    assert 0 < roofline.Products(sizes, 5).fastest(0.0) < 1.0
+    assert {array.dtype for pair in factors for array in pair} == {np.dtype(np.float32)}
+    assert 0 < shapes.fastest(products.step("numpy", sizes, 5), 0.0) < 1.0
+
+
+def test_roofline_is_the_library_with_the_best_median_of_each_batch() -> None:
+    rates = {("a", 1): (5, 5, 90), ("b", 1): (7, 7, 7), ("a", 2): (4, 4, 4), ("b", 2): (3, 3, 3)}
+    turns = [
+        {"round": i, "participant": name, "measure": "products", "batch": batch, "images": rate, "seconds": 2.0}
+        for (name, batch), values in rates.items()
+        for i, rate in enumerate(values, start=1)
+    ]
+    found = limits.of_turns([*turns, {**turns[0], "measure": "fit", "participant": "c"}])
+    assert found == {1: ("b", {1: 3.5, 2: 3.5, 3: 3.5}), 2: ("a", {1: 2.0, 2: 2.0, 3: 2.0})}
+
+
+def test_peers_are_told_by_the_packages_that_they_need(monkeypatch: pytest.MonkeyPatch) -> None:
+    present = {"torch", "keras", "jax"}
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: name in present or None)
+    assert peers.installed() == ["pytorch-listing", "keras-fit-torch", "keras-fit-jax"]
 
 
 def test_train_alone_makes_the_calls_of_the_recipe(tiny: Dataset) -> None:
@@ -129,7 +148,7 @@ def test_spread_of_one_value_is_that_value() -> None:
 
 
 def test_an_ended_worker_may_be_ended_again() -> None:
-    with processes.Worker("--roofline") as limit:
+    with processes.Worker("--products", "numpy") as limit:
         limit.end()
         with pytest.raises((processes.WorkerError, ValueError)):
             limit.ask("close")

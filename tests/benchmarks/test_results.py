@@ -12,6 +12,10 @@ from typing import Any
 import jsonschema
 import numpy as np
 import pytest
+from click.testing import CliRunner
+from PIL import Image
+
+from benchmarks import cli
 
 
 @pytest.fixture(scope="module")
@@ -78,14 +82,16 @@ def test_schema_notices_damage(
 
 def test_turns_are_taken_as_planned(report: dict[str, Any]) -> None:
     taken = [(turn["round"], turn["participant"], turn["measure"], turn["batch"]) for turn in report["turns"]]
-    us, limit = "shared.oracle", "roofline"
+    us, libraries = "shared.oracle", list(report["roofline"]["libraries"])
+    assert libraries[0] == "roofline:numpy"
     expected: list[tuple[int, str, str, int | None]] = []
     for number in (1, 2):
         expected += [(number, us, "import_framework", None), (number, us, "import", None)]
     for batch in (100, 64):
         expected += [(0, us, "first_epoch", batch)]
         for number in (1, 2):
-            expected += [(number, limit, "products", batch), (number, us, "fit", batch), (number, us, "train", batch)]
+            expected += [(number, library, "products", batch) for library in libraries]
+            expected += [(number, us, "fit", batch), (number, us, "train", batch)]
     for number in (1, 2):
         expected += [(number, us, measure, None) for measure in ("encode", "decode", "generate")]
     assert taken == expected
@@ -110,7 +116,10 @@ def test_figures_follow_from_the_turns(report: dict[str, Any]) -> None:
     for training, limit in zip(backend["training"], report["roofline"]["batches"], strict=True):
         batch = training["batch"]
         assert limit["batch"] == batch
-        limits = rates("roofline", "products", batch)
+        medians = {name: np.median(rates(name, "products", batch)) for name in report["roofline"]["libraries"]}
+        assert limit["median_images_per_second"] == pytest.approx(medians, rel=1e-12)
+        assert limit["fastest"] == max(medians, key=lambda name: medians[name])
+        limits = rates(limit["fastest"], "products", batch)
         check(limit["images_per_second"], limits)
         check(limit["gflops_per_second"], limits * flops / 1e9)
         assert training["difference_from_oracle"] == 0.0  # it is the oracle
@@ -148,6 +157,28 @@ def test_run_says_what_it_was(report: dict[str, Any]) -> None:
     assert backend["gate"]["passed"] > 20
     assert backend["peak_memory_bytes"] > 10 * 2**20
     assert backend["idle_cpu_seconds"] < 1.0
+
+
+def test_results_are_shown_again_and_drawn(
+    finished: tuple[subprocess.CompletedProcess[str], Path], report: dict[str, Any]
+) -> None:
+    done, folder = finished
+    shown = CliRunner().invoke(cli.show, [str(folder / "out.json")], terminal_width=80)
+    assert shown.exit_code == 0
+    training = re.compile(r"^ +oracle .*$", re.MULTILINE)
+    assert training.findall(shown.stdout) == training.findall(done.stdout)
+    chart = folder / "chart.png"
+    drawn = CliRunner().invoke(cli.show, [str(folder / "out.json"), "--markdown", "--chart", str(chart)])
+    head, _, limit, oracle = (line.strip("| ").split(" | ") for line in drawn.stdout.splitlines())
+    assert head[1] == "`fit`, batch 100"
+    assert limit[0] == "limit"
+    median = report["backends"][0]["training"][0]["fit"]["images_per_second"]["median"]
+    assert oracle[:2] == [f"**oracle** ({np.__version__})", oracle[1]]
+    assert oracle[1].startswith(f"{median:,.0f} (")
+    with Image.open(chart) as picture:
+        assert picture.width > picture.height > 400
+    again = CliRunner().invoke(cli.show, [str(folder / "out.json"), "--chart", str(chart)])
+    assert (again.exit_code, again.stderr) == (2, f"Error: --chart: {str(chart)!r} exists; --force replaces it\n")
 
 
 def test_tables_fit_80_columns(finished: tuple[subprocess.CompletedProcess[str], Path]) -> None:

@@ -7,7 +7,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ import pytest
 from click.testing import CliRunner
 from rich.console import Console
 
-from benchmarks import cli, data, gate, processes, results, run, table
+from benchmarks import cli, data, gate, peers, processes, products, results, run, table
 from benchmarks.gate import Verdict
 from benchmarks.plan import Plan
 from shared.datasets import Dataset
@@ -38,6 +39,7 @@ SLOW = STEADY.replace("0.05", "0.075")  # half as much again
 @pytest.fixture
 def ungated(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(gate, "grade", lambda _: PASSED)
+    monkeypatch.setattr(products, "installed", lambda: ["numpy"])  # whatever else there is
 
 
 class Watcher:
@@ -58,8 +60,8 @@ class Watcher:
 def measure(tiny: Dataset) -> Callable[..., run.Measured]:
     """Measures the modules on the tiny images."""
 
-    def call(*modules: str, plan: Plan = TINY) -> run.Measured:
-        return run.measure(modules, plan, tiny, Watcher())
+    def call(*modules: str, plan: Plan = TINY, peer_names: Sequence[str] = ()) -> run.Measured:
+        return run.measure(modules, plan, tiny, Watcher(), peer_names=peer_names)
 
     return call
 
@@ -88,6 +90,60 @@ def test_slower_training_is_seen(
     assert re.search(r"^slow_vae .*\) +- *$", console.export_text(), re.MULTILINE)  # no images/s for generate
 
 
+PEER = """
+import time
+class PeerModel:
+    packages = ("numpy",)
+    differs = "it only sleeps"
+    def start(self, x, batch):
+        self.batch = batch
+    def epoch(self):
+        time.sleep(0.05)
+        return 123.5
+    def test(self, x):
+        return 11.5
+"""
+
+
+@pytest.mark.usefixtures("ungated")
+def test_peers_are_measured_beside_the_backends(
+    ports: Callable[..., str],
+    measure: Callable[..., run.Measured],
+    schema: dict[str, Any],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    (tmp_path / "lazy_peer.py").write_text(PEER, encoding="utf-8")
+    monkeypatch.setattr(peers, "KNOWN", {"lazy": peers.Known("lazy_peer", ())})
+    plan = replace(TINY, target=12.0, target_repetitions=2)
+    found = results.report(measure("shared.oracle", plan=plan, peer_names=["lazy"]))
+    jsonschema.Draft202012Validator(schema).validate(found)
+    (peer,) = found["peers"]
+    assert (peer["name"], peer["differs"], peer["packages"]) == ("lazy", "it only sleeps", {"numpy": np.__version__})
+    assert peer["training"][0]["first_epoch_objective"] == 123.5
+    assert 300 / 0.2 < peer["training"][0]["fit"]["images_per_second"]["median"] < 300 / 0.05
+    for measured in ("fit", "target"):
+        taken = [turn["participant"] for turn in found["turns"] if turn["measure"] == measured]
+        assert taken == ["shared.oracle", "lazy"] * 2
+    assert peer["target"]["test"] == [11.5, 11.5]
+    assert found["backends"][0]["target"]["epochs"] == [1, 1]
+    assert peer["target"]["seconds"]["median"] > 0.05
+    console = Console(width=80, file=io.StringIO(), record=True)
+    table.show(found, "tiny", console)
+    text = console.export_text()
+    assert re.search(r"^ +lazy +[\d,]+ ", text, re.MULTILINE)
+    assert "differs: it only sleeps" in " ".join(text.split())
+
+
+@pytest.mark.usefixtures("ungated")
+def test_who_never_reaches_the_target_is_refused(
+    measure: Callable[..., run.Measured],
+) -> None:
+    measured = measure("shared.oracle", plan=replace(TINY, target=1.0))
+    assert measured.refused["shared.oracle"].endswith("after 30 epochs; expected 1 nats")
+    assert not measured.entries
+
+
 @pytest.mark.usefixtures("ungated")
 def test_what_computes_something_else_when_timed_is_refused(
     ports: Callable[..., str], measure: Callable[..., run.Measured], idle: str
@@ -99,7 +155,7 @@ def test_what_computes_something_else_when_timed_is_refused(
         r"expected at most 1e-04",
         measured.refused["idle_vae"],
     )
-    assert {reading.turn.participant for reading in measured.readings} == {"roofline", "shared.oracle"}
+    assert {reading.turn.participant for reading in measured.readings} == {"roofline:numpy", "shared.oracle"}
 
 
 @pytest.mark.usefixtures("ungated")
@@ -127,7 +183,8 @@ def test_without_the_roofline_the_run_ends(monkeypatch: pytest.MonkeyPatch, tiny
     monkeypatch.setattr(processes.Worker, "ask", ask)
     monkeypatch.setattr(data, "choose", lambda *_, **__: tiny)
     result = CliRunner().invoke(cli.benchmark, ["shared.oracle", "--quick", "--images", "300"])
-    assert (result.exit_code, result.stdout, result.stderr) == (1, "", "Error: no memory\n")
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert result.stderr == "refused: roofline:numpy no memory\nError: no memory\n"
 
 
 def test_nothing_is_reported_when_nobody_is_left(

@@ -1,8 +1,8 @@
 """The machine's limit for this model: its matrix products, in float32, with nothing in between.
 
 A training step is fourteen products and some arithmetic on their results. No backend that computes what the
-specification says can be faster than these products alone by the best library there is; this is NumPy's speed. With a
-layer of i inputs and o outputs and a batch of B, the products are
+specification says can be faster than these products alone by the best library there is. With a layer of i inputs and o
+outputs and a batch of B, the products are
 
     forward             x W^T   (B, i) (i, o)
     gradient to W       g^T x   (o, B) (B, i)
@@ -10,7 +10,7 @@ layer of i inputs and o outputs and a batch of B, the products are
 """
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -44,28 +44,33 @@ def flops_per_image(sizes: Sizes) -> int:
     return sum(product.flops for product in products(sizes, 1))
 
 
-class Products:
-    """The products of one training step, on operands that lie as they do in training: nothing is copied."""
+class Operands(NamedTuple):
+    """Factors of one product, lying as they do in training: transposed views, nothing is copied."""
 
-    def __init__(self, sizes: Sizes, batch: int) -> None:
-        random = np.random.default_rng(0)
-        self._work: list[tuple[Array, Array, Array]] = []  # a, b and where a b goes
-        for layer, out, into in _layers(sizes):
-            shapes = {"x": (batch, into), "g": (batch, out), "w": (out, into)}
-            x, g, w = (random.standard_normal(shape, dtype=np.float32) for shape in shapes.values())
-            pairs = [(x, w.T), (g.T, x)] + ([] if layer == _FIRST else [(g, w)])
-            self._work += [(a, b, np.empty((a.shape[0], b.shape[1]), dtype=np.float32)) for a, b in pairs]
+    a: Array  # (rows, inner)
+    b: Array  # (inner, columns)
 
-    def fastest(self, seconds: float) -> float:
-        """Seconds of the fastest step among those that fit into `seconds`; at least two are made."""
-        best, taken, started = float("inf"), 0, time.perf_counter()
-        while taken < 2 or time.perf_counter() - started < seconds:
-            before = time.perf_counter()
-            for a, b, out in self._work:
-                np.matmul(a, b, out=out)
-            best = min(best, time.perf_counter() - before)
-            taken += 1
-        return best
+
+def operands(sizes: Sizes, batch: int) -> list[Operands]:
+    """Random operands of every product of one training step, in the order of `products`, float32."""
+    random = np.random.default_rng(0)
+    factors = []
+    for layer, out, into in _layers(sizes):
+        shapes = {"x": (batch, into), "g": (batch, out), "w": (out, into)}
+        x, g, w = (random.standard_normal(shape, dtype=np.float32) for shape in shapes.values())
+        factors += [Operands(x, w.T), Operands(g.T, x)] + ([] if layer == _FIRST else [Operands(g, w)])
+    return factors
+
+
+def fastest(step: Callable[[], None], seconds: float) -> float:
+    """Seconds of the fastest call of `step` among those that fit into `seconds`; at least two are made."""
+    best, taken, started = float("inf"), 0, time.perf_counter()
+    while taken < 2 or time.perf_counter() - started < seconds:
+        before = time.perf_counter()
+        step()
+        best = min(best, time.perf_counter() - before)
+        taken += 1
+    return best
 
 
 _FIRST = "encoder.fc1"

@@ -1,0 +1,68 @@
+"""What else people train this model with, measured beside the backends: as its users write it, at this model's sizes.
+
+A peer is not graded by the suite: it keeps to no contract, and none of them computes exactly what the specification
+says. `Peer.differs` tells what each computes instead; its objective after the first epoch stands beside its speed.
+"""
+
+import importlib
+import importlib.util
+from types import MappingProxyType
+from typing import Final, NamedTuple, Protocol, cast
+
+from shared.contract import Array
+
+
+class Peer(Protocol):
+    """One of them, in a process of its own."""
+
+    packages: tuple[str, ...]  # distributions whose versions are told
+    differs: str  # from the specification, in one line
+
+    def start(self, x: Array, batch: int) -> None:
+        """A new model, which will train on x (N, D)."""
+        ...
+
+    def epoch(self) -> float:
+        """Trains for one epoch; the average objective per image during it, in nats."""
+        ...
+
+    def test(self, x: Array) -> float:
+        """The average objective per image on x (M, D), z drawn once per image, in nats."""
+        ...
+
+
+class Known(NamedTuple):
+    """Where a peer is, and what it needs."""
+
+    module: str
+    needs: tuple[str, ...]  # packages to import
+    environment: tuple[tuple[str, str], ...] = ()  # of its process
+
+
+def _keras(backend: str, package: str) -> Known:
+    return Known("benchmarks.peers.keras_fit", ("keras", package), (("KERAS_BACKEND", backend),))
+
+
+KNOWN: Final = MappingProxyType(
+    {
+        "pytorch-listing": Known("benchmarks.peers.pytorch_listing", ("torch",)),
+        "pythae": Known("benchmarks.peers.pythae_trainer", ("pythae", "torch")),
+        "keras-fit-torch": _keras("torch", "torch"),
+        "keras-fit-tensorflow": _keras("tensorflow", "tensorflow"),
+        "keras-fit-jax": _keras("jax", "jax"),
+    }
+)
+
+
+def installed() -> list[str]:
+    """The peers whose packages are installed, without importing them."""
+    return [name for name, known in KNOWN.items() if all(map(importlib.util.find_spec, known.needs))]
+
+
+def load(module: str) -> Peer:
+    """The peer in `module`, imported now.
+
+    Raises:
+        ImportError: it cannot be imported.
+    """
+    return cast(Peer, importlib.import_module(module).PeerModel())

@@ -1,0 +1,81 @@
+"""The loop that most published PyTorch listings share: eager, a DataLoader, cross-entropy on probabilities.
+
+Written anew in the manner of the pytorch/examples VAE (github.com/pytorch/examples, folder vae).
+"""
+
+from typing import Final
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from torch.utils.data import DataLoader, TensorDataset
+
+from shared.contract import Array
+from shared.spec import Sizes
+
+_ROWS: Final = 1000  # images a call when testing
+
+
+class Network(nn.Module):
+    """784-400-20, with the layers' own initial weights."""
+
+    def __init__(self, sizes: Sizes) -> None:
+        super().__init__()
+        self.fc1 = nn.Linear(sizes.input_dim, sizes.hidden_dim)
+        self.fc21 = nn.Linear(sizes.hidden_dim, sizes.latent_dim)
+        self.fc22 = nn.Linear(sizes.hidden_dim, sizes.latent_dim)
+        self.fc3 = nn.Linear(sizes.latent_dim, sizes.hidden_dim)
+        self.fc4 = nn.Linear(sizes.hidden_dim, sizes.input_dim)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """x (B, D) -> probabilities (B, D), mu (B, L), logvar (B, L)."""
+        hidden = torch.relu(self.fc1(x))  # (B, H)
+        mu, logvar = self.fc21(hidden), self.fc22(hidden)  # (B, L)
+        std = torch.exp(0.5 * logvar)
+        z = mu + torch.randn_like(std) * std  # (B, L)
+        return torch.sigmoid(self.fc4(torch.relu(self.fc3(z)))), mu, logvar
+
+
+def objective(probabilities: Tensor, x: Tensor, mu: Tensor, logvar: Tensor) -> Tensor:
+    """Summed over the batch, in nats."""
+    cross_entropy = functional.binary_cross_entropy(probabilities, x, reduction="sum")
+    return cross_entropy - 0.5 * torch.sum(1 + logvar - mu.pow(2) - logvar.exp())
+
+
+class PeerModel:
+    """See `benchmarks.peers.Peer`."""
+
+    packages = ("torch",)
+    differs = "cross-entropy on probabilities, each log clamped at -100; PyTorch's own random numbers"
+
+    def start(self, x: Array, batch: int) -> None:
+        torch.manual_seed(0)
+        self._network = Network(Sizes(input_dim=x.shape[1]))
+        self._optimizer = torch.optim.Adam(self._network.parameters(), lr=1e-3)
+        self._loader = DataLoader(TensorDataset(torch.tensor(x)), batch_size=batch, shuffle=True)
+        self._images = len(x)
+
+    def epoch(self) -> float:
+        self._network.train()
+        total = 0.0
+        for (x,) in self._loader:
+            self._optimizer.zero_grad()
+            loss = objective(*_with_images(self._network(x), x))
+            loss.backward()  # type: ignore[no-untyped-call]  # torch 2.13 leaves Tensor.backward untyped
+            total += loss.item()
+            self._optimizer.step()
+        return total / self._images
+
+    @torch.no_grad()
+    def test(self, x: Array) -> float:
+        self._network.eval()
+        total = 0.0
+        for first in range(0, len(x), _ROWS):
+            part = torch.tensor(x[first : first + _ROWS])
+            total += objective(*_with_images(self._network(part), part)).item()
+        return total / len(x)
+
+
+def _with_images(output: tuple[Tensor, Tensor, Tensor], x: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    probabilities, mu, logvar = output
+    return probabilities, x, mu, logvar

@@ -1,0 +1,41 @@
+"""Products by JAX, compiled by XLA."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from benchmarks.products import Step
+from benchmarks.products.shapes import Operands
+
+
+def version() -> str:
+    """JAX's."""
+    return str(jax.__version__)
+
+
+def step(operands: list[Operands]) -> Step:
+    """See `benchmarks.products.Products`."""
+    # What is stored is passed, and transposed inside, so that the compiler sees the layout that training has.
+    stored = [(_stored(a), _stored(b)) for a, b in operands]
+    arguments = [(jnp.asarray(a), jnp.asarray(b)) for (a, _), (b, _) in stored]
+    flags = [(turned_a, turned_b) for (_, turned_a), (_, turned_b) in stored]
+
+    @jax.jit
+    def products(factors: Any) -> Any:
+        return [
+            jnp.matmul(a.T if turned_a else a, b.T if turned_b else b, precision="highest")
+            for (a, b), (turned_a, turned_b) in zip(factors, flags, strict=True)
+        ]
+
+    def run() -> None:
+        for product in products(arguments):
+            product.block_until_ready()
+
+    run()  # compiles
+    return run
+
+
+def _stored(operand: Any) -> tuple[Any, bool]:
+    """The array as it lies in memory, and whether the operand is its transpose."""
+    return (operand, False) if operand.flags.c_contiguous else (operand.T, True)

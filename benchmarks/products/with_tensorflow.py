@@ -1,0 +1,39 @@
+"""Products by TensorFlow, compiled by XLA as its training steps are."""
+
+from typing import Any
+
+import tensorflow as tf
+
+from benchmarks.products import Step
+from benchmarks.products.shapes import Operands
+
+
+def version() -> str:
+    """TensorFlow's."""
+    return str(tf.__version__)
+
+
+def step(operands: list[Operands]) -> Step:
+    """See `benchmarks.products.Products`."""
+    # What is stored is passed, and transposed inside, so that the compiler sees the layout that training has.
+    stored = [(_stored(a), _stored(b)) for a, b in operands]
+    arguments = [(tf.constant(a), tf.constant(b)) for (a, _), (b, _) in stored]
+    flags = [(turned_a, turned_b) for (_, turned_a), (_, turned_b) in stored]
+
+    @tf.function(jit_compile=True, autograph=False)
+    def products(factors: Any) -> Any:
+        return [
+            tf.matmul(a, b, transpose_a=turned_a, transpose_b=turned_b)
+            for (a, b), (turned_a, turned_b) in zip(factors, flags, strict=True)
+        ]
+
+    def run() -> None:
+        products(arguments)[-1].numpy()
+
+    run()  # compiles
+    return run
+
+
+def _stored(operand: Any) -> tuple[Any, bool]:
+    """The array as it lies in memory, and whether the operand is its transpose."""
+    return (operand, False) if operand.flags.c_contiguous else (operand.T, True)

@@ -1,0 +1,24 @@
+"""Products by PyTorch's `mm`."""
+
+import torch
+
+from benchmarks.products import Step
+from benchmarks.products.shapes import Operands
+
+
+def version() -> str:
+    """PyTorch's."""
+    return torch.__version__
+
+
+def step(operands: list[Operands]) -> Step:
+    """See `benchmarks.products.Products`."""
+    work = [(torch.from_numpy(a), torch.from_numpy(b)) for a, b in operands]
+    outputs = [torch.empty(a.shape[0], b.shape[1]) for a, b in work]
+
+    @torch.inference_mode()
+    def run() -> None:
+        for (a, b), out in zip(work, outputs, strict=True):
+            torch.mm(a, b, out=out)
+
+    return run

@@ -1,0 +1,67 @@
+"""Where the time of training goes, operation by operation, as each framework's own profiler tells it.
+
+`python -m benchmarks.profiles MODULE IMAGES.npy BATCH` profiles the calls to `train` of one epoch, after an epoch that
+compiles, and prints {"seconds": S, "steps": K, "operations": [{"name": ..., "seconds": ...}, ...]}. The times are those
+of all threads together: with two threads at work, a second has two.
+"""
+
+import json
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, Final
+
+from rich.console import Console
+
+from benchmarks import data, table
+from benchmarks.plan import Plan
+from benchmarks.profiles.operations import Operation, Profile
+from shared.datasets import Dataset
+
+# By what a backend's describe() calls its framework.
+PROFILERS: Final = MappingProxyType(
+    {
+        "torch": "benchmarks.profiles.with_torch",
+        "tensorflow": "benchmarks.profiles.with_xla",
+        "jax": "benchmarks.profiles.with_xla",
+    }
+)
+
+
+def profile(module: str, images: Path, batch: int) -> Profile:
+    """Profiles `module` in a process of its own.
+
+    Raises:
+        RuntimeError: it failed; the message is one line.
+    """
+    done = subprocess.run(
+        [sys.executable, "-m", "benchmarks.profiles", module, str(images), str(batch)],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        errors="replace",
+        check=False,
+    )
+    if done.returncode:
+        lines = [line for line in done.stderr.splitlines() if line.strip()] or ["it said nothing"]
+        raise RuntimeError(f"{module}: {lines[-1].removeprefix('ValueError: ')}")
+    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    operations = [Operation(**operation) for operation in found["operations"]]
+    return Profile(found["seconds"], found["steps"], operations)
+
+
+def show(modules: Sequence[str], plan: Plan, dataset: Dataset, console: Console) -> list[str]:
+    """Profiles each module at each batch size of `plan`, and prints a table for each; returns what failed, in lines."""
+    failed = []
+    with tempfile.TemporaryDirectory(prefix="vae-benchmark-") as folder:
+        images = data.write(dataset, plan.images, Path(folder))
+        for module in modules:
+            try:
+                for batch in plan.batches:
+                    table.show_profile(f"{module}, batch {batch}", profile(module, images.path, batch), console)
+            except RuntimeError as error:
+                failed.append(str(error))
+    return failed

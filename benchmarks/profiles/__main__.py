@@ -1,0 +1,49 @@
+"""The profiled process."""
+
+import importlib
+import json
+import sys
+import time
+from typing import Any, cast
+
+from benchmarks import data, profiles
+from benchmarks.gate import DTYPE
+from benchmarks.worker import SEED, train_calls
+from shared import parameters
+from shared.contract import Backend
+from shared.spec import Sizes
+
+
+def main() -> None:
+    """The entry point."""
+    name, images, batch = sys.argv[1:]
+    module = cast(Backend, importlib.import_module(name))
+    framework = module.describe()["framework"]
+    if framework not in profiles.PROFILERS:
+        known = ", ".join(profiles.PROFILERS)
+        raise ValueError(f"got the framework {framework!r}, whose profiler is not known here; expected {known}")
+    profiler: Any = importlib.import_module(profiles.PROFILERS[framework])
+    x = data.read_frozen(images)
+    model = module.load(parameters.initial(SEED, Sizes(input_dim=x.shape[1])), dtype=DTYPE, device="auto")
+    calls = train_calls(x, model, int(batch))
+    seconds = 0.0
+
+    def epoch() -> None:
+        nonlocal seconds
+        started = time.perf_counter()
+        for order, noise in calls:
+            model.train(x, order, noise)
+        seconds = time.perf_counter() - started
+
+    epoch()  # compiles
+    operations = profiler.operations(framework, epoch)
+    answer = {
+        "seconds": seconds,
+        "steps": sum(len(order) for order, _ in calls),
+        "operations": [operation._asdict() for operation in sorted(operations, key=lambda one: -one.seconds)],
+    }
+    print(f"\n{json.dumps(answer)}")
+
+
+if __name__ == "__main__":
+    main()

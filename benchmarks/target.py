@@ -1,0 +1,94 @@
+"""How long a user waits for a trained model: a process that starts, trains and ends at a wanted test loss.
+
+`python -m benchmarks.target MODULE|--peer MODULE TRAIN.npy TEST.npy NATS BATCH` prints {"epochs": N, "test": NATS}; the
+run takes the time from the start of the process to its end. After every epoch the loss of the held-out images is taken,
+z drawn once per image; training ends with the first that is no more than wanted, or after `MOST_EPOCHS`.
+"""
+
+import importlib
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any, Final, NamedTuple, cast
+
+import numpy as np
+
+from benchmarks import data, peers
+from benchmarks.worker import SEED
+from shared import parameters, recipe
+from shared.contract import Array, Backend
+from shared.spec import Sizes
+
+MOST_EPOCHS: Final = 30
+
+
+class Reached(NamedTuple):
+    """One process."""
+
+    seconds: float  # from its start to its end
+    epochs: int
+    test: float  # loss at the end, nats per image
+
+
+def measure(
+    arguments: Iterable[str], folder: Path, target: float, batch: int, *, environment: Iterable[tuple[str, str]] = ()
+) -> Reached:
+    """Runs the process for one participant on `train.npy` and `test.npy` in `folder`.
+
+    Raises:
+        RuntimeError: it failed, or the loss was never reached; the message is in one line.
+    """
+    words = [*arguments, str(folder / "train.npy"), str(folder / "test.npy"), str(target), str(batch)]
+    started = time.perf_counter()
+    done = subprocess.run(
+        [sys.executable, "-m", "benchmarks.target", *words],
+        env={**os.environ, **dict(environment), "TMPDIR": str(folder)},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        errors="replace",
+        check=False,
+    )
+    seconds = time.perf_counter() - started
+    if done.returncode:
+        raise RuntimeError(([line for line in done.stderr.splitlines() if line.strip()] or ["it said nothing"])[-1])
+    answer = json.loads(done.stdout.splitlines()[-1])
+    if not answer["test"] <= target:
+        raise RuntimeError(f"test loss {answer['test']:.2f} after {answer['epochs']} epochs; expected {target:g} nats")
+    return Reached(seconds, answer["epochs"], answer["test"])
+
+
+def _backend_losses(name: str, x: Array, test: Array, batch: int) -> Iterator[float]:
+    module = cast(Backend, importlib.import_module(name))
+    model = module.load(parameters.initial(SEED, Sizes(input_dim=x.shape[1])))
+    for epoch in recipe.fit(model, x, seed=SEED, epochs=MOST_EPOCHS, batch_size=batch, test=test):
+        assert epoch.test is not None
+        yield epoch.test.objective
+
+
+def _peer_losses(module: str, x: Array, test: Array, batch: int) -> Iterator[float]:
+    peer = peers.load(module)
+    peer.start(x, batch)
+    for _ in range(MOST_EPOCHS):
+        peer.epoch()
+        yield peer.test(test)
+
+
+def main() -> None:
+    """The entry point."""
+    *kind, name, train, test, target, batch = sys.argv[1:]
+    losses = _peer_losses if kind else _backend_losses
+    found: dict[str, Any] = {}
+    for epochs, loss in enumerate(losses(name, data.read_frozen(train), np.load(test), int(batch)), start=1):
+        found = {"epochs": epochs, "test": loss}
+        if loss <= float(target):
+            break
+    print(f"\n{json.dumps(found)}")
+
+
+if __name__ == "__main__":
+    main()
