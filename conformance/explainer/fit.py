@@ -58,10 +58,10 @@ class Seen:
     def limit_named(self) -> float:
         """The same for a hypothesis that other answers of the run have named already: it need not stand out.
 
-        It accounts for an answer that would have been right of a model with that bug, by half of each tolerance, which
-        is more than true backends need (`conformance.headroom`); and that is twice as far from the truth.
+        It accounts for an answer that is within half of each tolerance of what a model with that bug answers, as true
+        backends are of the truth (`conformance.headroom`), and half as far again from the truth.
         """
-        return max(self.limit(), min(0.5 / _ROOM / 2.0, self.distance / 2.0))  # a room is two tolerances, twice
+        return max(self.limit(), min(0.5 / _ROOM, self.distance / 1.5))  # a room is `_ROOM` tolerances or more
 
     def room(self, name: str, candidate: Array, where: Where | None = None) -> Array:
         """How far a port may be from `candidate`, element by element, by rounding alone.
