@@ -59,6 +59,7 @@ class Search:
         self._inputs = {**inputs, **{f"param.{name}": value for name, value in self._params.items()}}
         self._memory: Memory = {}
         self._steps_left = _STEPS
+        self._allowed = seen.limit()  # how far a part of an answer may be from a hypothesis' before the rest is let be
         self._sizes = parameters.sizes_of(self._params)
         self._trains = vector.operation in ("train", "fit")
         self._large = self._trains and sum(value.size for value in self._params.values()) > _LARGE
@@ -98,7 +99,8 @@ class Search:
 
     def fits_under(self, rules: Rules) -> bool:
         """Whether a model with these rules, which other answers speak for, gives the answer."""
-        return self._misfit(rules) <= self._seen.limit_named()
+        limit = self._seen.limit_named()
+        return self._misfit(rules, limit) <= limit
 
     def besides(self, base: Rules) -> Finding | None:
         """What accounts for the answer of a model that has the rules `base` too, and best; None if nothing does."""
@@ -165,7 +167,9 @@ class Search:
     def _limit(self, hypothesis: Hypothesis) -> float:
         return self._seen.limit(one_of_many=hypothesis.cause in FAMILIES)
 
-    def _misfit(self, rules: Rules) -> float:
+    def _misfit(self, rules: Rules, limit: float | None = None) -> float:
+        """How far the answer is from that of a model with these rules; infinite if a part is farther than `limit`."""
+        self._allowed = self._seen.limit() if limit is None else limit
         try:
             candidate = self.answer(rules, self._watch)
         except RuledOutError:
@@ -178,11 +182,11 @@ class Search:
     def _watch(self, reported: int, objective: float) -> None:
         self._steps_left -= reported > 0  # the first step is computed once for many hypotheses
         name, step = self._trace[reported]
-        if self._seen.away(name, np.array([objective]), (np.array([step]),)) > self._seen.limit():
+        if self._seen.away(name, np.array([objective]), (np.array([step]),)) > self._allowed:
             raise RuledOutError
 
     def _glance(self, name: str, gradient: Real) -> None:
-        if self._seen.vector.operation == "gradients" and self._seen.away(name, gradient) > self._seen.limit():
+        if self._seen.vector.operation == "gradients" and self._seen.away(name, gradient) > self._allowed:
             raise RuledOutError
 
     def _pairs(self) -> list[Finding]:
