@@ -40,6 +40,10 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
             os.fsync(written.fileno())
         temporary.chmod(0o666 & ~_UMASK)  # mkstemp makes private files
         temporary.replace(path)
+    except OSError as error:
+        if error.errno is None:  # NumPy's, of a full disk: "1568000 requested and 262112 written"
+            raise OSError(f"{path}: not written ({error}); the disk may be full") from error
+        raise
     finally:
         temporary.unlink(missing_ok=True)
 

@@ -1,0 +1,32 @@
+"""Files that are written whole or not at all."""
+
+from pathlib import Path
+
+import pytest
+
+from shared import files
+
+
+def test_a_write_that_fails_leaves_the_former_file_and_nothing_else(tmp_path: Path) -> None:
+    path = tmp_path / "x.txt"
+    path.write_text("former")
+    with pytest.raises(ValueError, match="halfway"), files.replacing(path) as temporary:
+        temporary.write_text("half")
+        raise ValueError("halfway")
+    assert path.read_text() == "former"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_an_error_that_names_no_file_is_told_with_it(tmp_path: Path) -> None:
+    """NumPy's error of a full disk counts elements and says no more."""
+    path = tmp_path / "x.npy"
+    with pytest.raises(OSError, match="not written") as caught, files.replacing(path):
+        raise OSError("1568000 requested and 262112 written")
+    assert str(caught.value) == f"{path}: not written (1568000 requested and 262112 written); the disk may be full"
+    assert not list(tmp_path.iterdir())
+
+
+def test_other_errors_of_the_system_stay_as_they_are(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError) as caught, files.replacing(tmp_path / "x.txt"):
+        (tmp_path / "gone").read_text()
+    assert caught.value.filename == str(tmp_path / "gone")
