@@ -7,12 +7,17 @@ import pytest
 from shared import files
 
 
+def _fail_halfway(path: Path) -> None:
+    with files.replacing(path) as temporary:
+        temporary.write_text("half")
+        raise ValueError("halfway")
+
+
 def test_a_write_that_fails_leaves_the_former_file_and_nothing_else(tmp_path: Path) -> None:
     path = tmp_path / "x.txt"
     path.write_text("former")
-    with pytest.raises(ValueError, match="halfway"), files.replacing(path) as temporary:
-        temporary.write_text("half")
-        raise ValueError("halfway")
+    with pytest.raises(ValueError, match="halfway"):
+        _fail_halfway(path)
     assert path.read_text() == "former"
     assert list(tmp_path.iterdir()) == [path]
 
