@@ -7,7 +7,14 @@ import click
 
 from applications.commands import options
 
-_SCORES = ("reconstruction-at-mean", "elbo", "reconstruction-log-prob", "reconstruction-log-mean-prob", "iwae-k")
+_SCORES = (
+    "reconstruction-at-mean",
+    "elbo",
+    "elbo-deviance",
+    "reconstruction-log-prob",
+    "reconstruction-log-mean-prob",
+    "iwae-k",
+)
 
 
 @click.command()

@@ -11,6 +11,7 @@ from applications.runs import Json
 
 _HEADINGS: Final[Mapping[str, str]] = {
     "elbo": "elbo",
+    "elbo-deviance": "elbo dev",
     "reconstruction-at-mean": "at mean",
     "reconstruction-log-prob": "log prob",
     "reconstruction-log-mean-prob": "log mean",

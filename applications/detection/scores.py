@@ -6,6 +6,7 @@ Notation: z_1 .. z_L are samples of q(z|x), r_l = -log p(x|z_l) the cross-entrop
 |--------------------------------|------------------------------------------------------------------------------------|
 | `reconstruction-at-mean`       | r at z = mu: no sample is drawn                                                    |
 | `elbo`                         | 1/L sum r_l + kl: the negative ELBO                                                |
+| `elbo-deviance`                | the same, less the least that any decoder could reach: the entropy of the pixels   |
 | `reconstruction-log-prob`      | 1/L sum r_l = -E_q[log p(x|z)]: the reconstruction probability as it is defined    |
 | `reconstruction-log-mean-prob` | -log (1/L sum p(x|z_l)): the same, as the algorithm of that paper averages         |
 | `iwae-k`                       | -log (1/k sum p(x|z_l) p(z_l) / q(z_l|x)), k = L: importance-weighted bound        |
@@ -14,6 +15,11 @@ An & Cho ("Variational autoencoder based anomaly detection using reconstruction 
 an expected log, and average probabilities in their algorithm 4. Public code has both, and more: deeplearning4j averages
 logs; Michedev/VAE_anomaly_detection (#3, #13) averages densities over samples and then over pixels, which is neither
 and is not offered. The average of probabilities is decided by the best of the samples, that of logs by all of them.
+
+The cross-entropy of a grey pixel x is never below its entropy -x log x - (1 - x) log(1 - x), which an image has many
+nats of and which says nothing of the model: `elbo-deviance` leaves it out (half the deviance of statistics, McCullagh &
+Nelder 1989, plus kl), and so is 0 at a perfect reconstruction as the squared error of a Gaussian decoder is. For black
+and white pixels it is `elbo`.
 
 With grey pixels p(x|z) is no probability of x, so that `iwae-k` is a score there, not a likelihood; `elbo` is linear in
 x, and so is still the expected negative ELBO of the image made black and white at random.
@@ -28,6 +34,7 @@ from typing import Final
 
 import numpy as np
 import numpy.typing as npt
+from scipy.special import entr
 
 from shared import checks, stream
 from shared.contract import Array, Model
@@ -36,6 +43,7 @@ from shared.stream import Purpose
 NAMES: Final = (
     "reconstruction-at-mean",
     "elbo",
+    "elbo-deviance",
     "reconstruction-log-prob",
     "reconstruction-log-mean-prob",
     "iwae-k",
@@ -130,10 +138,19 @@ def _block(
             log_ratio[sample] = 0.5 * np.sum(z * z - exact * exact - logvar, axis=1)
     found["reconstruction-log-prob"] = reconstruction.mean(axis=0)
     found["elbo"] = found["reconstruction-log-prob"] + kl
+    if "elbo-deviance" in names:
+        found["elbo-deviance"] = found["elbo"] - _entropy(x)
     found["reconstruction-log-mean-prob"] = _minus_log_mean(reconstruction)
     if weighted:
         found["iwae-k"] = _minus_log_mean(reconstruction + log_ratio)
     return found
+
+
+def _entropy(x: Array) -> Scores:
+    """Of Bernoulli pixels x (B, D), summed over an image, in nats: (B,)."""
+    exact = x.astype(np.float64)
+    total: Scores = np.sum(entr(exact) + entr(1.0 - exact), axis=1)
+    return total
 
 
 def _minus_log_mean(minus_log: npt.NDArray[np.float64]) -> Scores:

@@ -51,12 +51,23 @@ def test_each_score_is_its_definition(
     expected = {
         "reconstruction-at-mean": -log_densities["at-mean"],
         "elbo": -p.mean(axis=0) + log_densities["kl"],
+        "elbo-deviance": -p.mean(axis=0) + log_densities["kl"],  # black and white pixels have no entropy
         "reconstruction-log-prob": -p.mean(axis=0),
         "reconstruction-log-mean-prob": -np.log(np.exp(p).mean(axis=0)),
         "iwae-k": np.log(SAMPLES) - logsumexp(p + prior - posterior, axis=0),
     }[name]
     found = scores.score(model, black_and_white, name, samples=SAMPLES, seed=7)
     np.testing.assert_allclose(found, expected, rtol=2e-6)  # float32 in what the model returns
+
+
+def test_deviance_leaves_out_what_no_decoder_can_save(model: Oracle, images: Array) -> None:
+    """The entropy of grey pixels is the cross-entropy of a decoder that returns the image itself."""
+    x = images.astype(np.float64)
+    inside = np.clip(x, 1e-16, 1 - 1e-16)  # the logits of black and white are infinite
+    floor = oracle.cross_entropy(np.log(inside) - np.log1p(-inside), x).sum(axis=1)
+    found = scores.scores(model, images, ("elbo", "elbo-deviance"), samples=3)
+    np.testing.assert_allclose(found["elbo"] - found["elbo-deviance"], floor, rtol=1e-9)
+    assert (found["elbo-deviance"] > 0).all()
 
 
 def test_one_pass_gives_the_same_as_one_by_one(model: Oracle, images: Array) -> None:
