@@ -38,7 +38,7 @@ def print_tables(written: Json) -> None:
     console.print()
     console.print(
         f"{written['protocol']}; {written['model']}, {written['epochs']} epochs, {len(written['seeds'])} seed(s), "
-        f"{written['samples']} samples. share: of anomalies, the AUPRC of chance. ink: mean pixel; 1 minus its AUROC "
+        f"{written['samples']} samples. rate: of anomalies, the AUPRC of chance. ink: mean pixel; 1 minus its AUROC "
         "is that of its absence."
     )
     for source in dict.fromkeys(column["source"] for column in written["published"]):
@@ -49,7 +49,7 @@ def print_tables(written: Json) -> None:
 def _table(written: Json, metric: str, title: str) -> Table:
     published = [column for column in written["published"] if column["metric"] == metric]
     table = Table(title=title, title_justify="left", box=None, pad_edge=False)
-    for heading in ("digit", "share", *_HEADINGS.values(), *(column["name"] for column in published)):
+    for heading in ("digit", "rate", *_HEADINGS.values(), *(column["name"] for column in published)):
         table.add_column(heading, justify="right")
     digits = sorted({result["digit"] for result in written["results"]})
     for digit in digits:
