@@ -2,10 +2,11 @@
 
 import ast
 import importlib.metadata
-import subprocess
 import sys
 from collections.abc import Iterator
 from typing import Final
+
+from benchmarks import processes
 
 # Ours, whoever imports them: part of the backend's cost, not of its framework's.
 _OURS: Final = frozenset({"shared", "implementations", "conformance", "benchmarks", "applications"})
@@ -40,17 +41,7 @@ def seconds(statements: str) -> float:
     Raises:
         RuntimeError: they failed; the message is the last line that was said.
     """
-    done = subprocess.run(
-        [sys.executable, "-c", _TIMED, statements],
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        errors="replace",
-        check=False,
-    )
-    if done.returncode:
-        raise RuntimeError(([line for line in done.stderr.splitlines() if line.strip()] or ["it said nothing"])[-1])
-    return float(done.stdout.split()[-1])  # whatever the import printed stands before
+    return float(processes.output(["-c", _TIMED, statements]))
 
 
 def _statements(source: str) -> Iterator[tuple[str, str]]:

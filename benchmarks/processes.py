@@ -5,12 +5,32 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from types import TracebackType
 from typing import Any, Self
 
 Json = dict[str, Any]
+
+
+def output(arguments: Sequence[str], environment: Iterable[tuple[str, str]] = ()) -> str:
+    """The last line that Python prints with these arguments, in a process of its own.
+
+    Raises:
+        RuntimeError: it failed; the message is the last line that it said.
+    """
+    done = subprocess.run(
+        [sys.executable, *arguments],
+        env={**os.environ, **dict(environment)},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        errors="replace",
+        check=False,
+    )
+    if done.returncode:
+        raise RuntimeError(([line for line in done.stderr.splitlines() if line.strip()] or ["it said nothing"])[-1])
+    return done.stdout.splitlines()[-1]  # whatever a framework printed stands before
 
 
 class WorkerError(ChildProcessError):

@@ -7,8 +7,6 @@ z drawn once per image; training ends with the first that is no more than wanted
 
 import importlib
 import json
-import os
-import subprocess
 import sys
 import time
 from collections.abc import Iterable, Iterator
@@ -17,7 +15,7 @@ from typing import Any, Final, NamedTuple, cast
 
 import numpy as np
 
-from benchmarks import data, peers
+from benchmarks import data, peers, processes
 from benchmarks.worker import SEED
 from shared import parameters, recipe
 from shared.contract import Array, Backend
@@ -44,19 +42,9 @@ def measure(
     """
     words = [*arguments, str(folder / "train.npy"), str(folder / "test.npy"), str(target), str(batch)]
     started = time.perf_counter()
-    done = subprocess.run(
-        [sys.executable, "-m", "benchmarks.target", *words],
-        env={**os.environ, **dict(environment), "TMPDIR": str(folder)},
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        errors="replace",
-        check=False,
-    )
+    line = processes.output(["-m", "benchmarks.target", *words], [*environment, ("TMPDIR", str(folder))])
     seconds = time.perf_counter() - started
-    if done.returncode:
-        raise RuntimeError(([line for line in done.stderr.splitlines() if line.strip()] or ["it said nothing"])[-1])
-    answer = json.loads(done.stdout.splitlines()[-1])
+    answer = json.loads(line)
     if not answer["test"] <= target:
         raise RuntimeError(f"test loss {answer['test']:.2f} after {answer['epochs']} epochs; expected {target:g} nats")
     return Reached(seconds, answer["epochs"], answer["test"])

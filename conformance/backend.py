@@ -33,7 +33,7 @@ def find(module: str | None, command: str | None, timeout: float | None = None) 
 def _imported(name: str) -> Backend:
     try:
         backend = importlib.import_module(name)
-    except Exception as error:
+    except Exception as error:  # a stranger's module may raise anything
         raise BackendError(f"--vae-backend: cannot import {name!r}: {_where(error)}") from error
     for function in ("describe", "load"):
         if not callable(getattr(backend, function, None)):
@@ -60,7 +60,7 @@ def _spoken(command: str, timeout: float | None) -> Backend:
 
     try:
         return cast(Backend, backend(command) if timeout is None else backend(command, timeout=timeout))
-    except Exception as error:
+    except Exception as error:  # what a stranger's command answers may break anything
         raise BackendError(f"--vae-command: cannot use {command!r}: {error or type(error).__name__}") from error
 
 

@@ -85,7 +85,7 @@ def identity(backend: Backend) -> dict[str, str]:
     try:
         described = backend.describe()
         return {str(key): str(value) for key, value in described.items()}
-    except Exception as error:
+    except Exception as error:  # a stranger's code may raise anything
         return {"describe() failed": f"{type(error).__name__}: {error}"}
 
 

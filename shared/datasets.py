@@ -205,7 +205,7 @@ def _from_file(name: str) -> Dataset:
     path = Path(name)
     if not path.is_file():
         raise FileNotFoundError(f"data: got {name!r}; there is no such file")
-    arrays, keys = _read_arrays(path)
+    arrays, keys = read_arrays(path)
     for train_key, test_key in _PAIRS:
         if train_key in arrays and test_key in arrays:
             train = _half(name, arrays, train_key, "y_train")
@@ -225,8 +225,15 @@ def _from_file(name: str) -> Dataset:
     return _dataset(name, _Half(kept), _Half(held_out), _image_shape(images.shape))
 
 
-def _read_arrays(path: Path) -> tuple[dict[str, _Array], list[str]]:
-    """The arrays of a .npy or .npz file that mean something here, and the names of all: `x`, if it is a .npy file."""
+def read_arrays(path: Path) -> tuple[dict[str, _Array], list[str]]:
+    """The arrays of a .npy or .npz file that `load` knows by name, or the only one, and the names of all.
+
+    The array of a .npy file is called `x`. Nothing is unpickled.
+
+    Raises:
+        OSError: the file cannot be opened.
+        ValueError: it is not a whole file of that format.
+    """
     with path.open("rb") as file:  # not by np.load, which leaves a damaged .npz open
         start = file.read(6)
         if start != b"\x93NUMPY" and not start.startswith(b"PK"):  # np.load would take it for a pickle, and say so

@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from applications.compression.exact import Bits
-from shared import binarisation
+from shared import binarisation, datasets
 
 _EXPECTED: Final = "0 and 1, as bool, integers or floats, of shape (N, D) or (N, h, w)"
 _KINDS: Final = "buif"
@@ -23,23 +23,10 @@ def read(path: Path) -> npt.NDArray[Any]:
     """
     if not path.is_file():
         raise FileNotFoundError(f"{path}: there is no such file")
-    with path.open("rb") as file:
-        start = file.read(6)
-        if start != b"\x93NUMPY" and not start.startswith(b"PK"):  # np.load would take it for a pickle, and say so
-            got = f"a file that starts with {start!r}" if start else "an empty file"
-            raise ValueError(f"{path}: got {got}; expected the .npy or .npz format")
-        file.seek(0)
-        try:
-            loaded = np.load(file, allow_pickle=False)
-            keys = [] if isinstance(loaded, np.ndarray) else list(loaded.files)
-            if keys:
-                loaded = loaded["x"] if "x" in keys else loaded[keys[0]] if len(keys) == 1 else None
-        except Exception as error:  # damage shows as any of ten types, out of NumPy, zipfile, zlib and tokenize
-            expected = "a whole .npy or .npz file without pickled objects"
-            raise ValueError(f"{path}: got an unreadable file ({error}); expected {expected}") from error
-    if not isinstance(loaded, np.ndarray):
+    arrays, keys = datasets.read_arrays(path)
+    if "x" not in arrays and len(keys) != 1:
         raise ValueError(f"{path}: got the arrays {', '.join(keys) or '(none)'}; expected x, or one array alone")
-    return loaded
+    return arrays["x" if "x" in arrays else keys[0]]
 
 
 def bits(images: npt.NDArray[Any], pixels: int) -> Bits:

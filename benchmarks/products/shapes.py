@@ -62,6 +62,11 @@ def operands(sizes: Sizes, batch: int) -> list[Operands]:
     return factors
 
 
+def stored(operand: Array) -> tuple[Array, bool]:
+    """The array as it lies in memory, and whether the operand is its transpose."""
+    return (operand, False) if operand.flags.c_contiguous else (operand.T, True)
+
+
 def fastest(step: Callable[[], None], seconds: float) -> float:
     """Seconds of the fastest call of `step` among those that fit into `seconds`; at least two are made."""
     best, taken, started = float("inf"), 0, time.perf_counter()

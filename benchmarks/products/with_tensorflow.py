@@ -5,7 +5,7 @@ from typing import Any
 import tensorflow as tf
 
 from benchmarks.products import Step
-from benchmarks.products.shapes import Operands
+from benchmarks.products.shapes import Operands, stored
 
 
 def version() -> str:
@@ -16,9 +16,9 @@ def version() -> str:
 def step(operands: list[Operands]) -> Step:
     """See `benchmarks.products.Products`."""
     # What is stored is passed, and transposed inside, so that the compiler sees the layout that training has.
-    stored = [(_stored(a), _stored(b)) for a, b in operands]
-    arguments = [(tf.constant(a), tf.constant(b)) for (a, _), (b, _) in stored]
-    flags = [(turned_a, turned_b) for (_, turned_a), (_, turned_b) in stored]
+    lying = [(stored(a), stored(b)) for a, b in operands]
+    arguments = [(tf.constant(a), tf.constant(b)) for (a, _), (b, _) in lying]
+    flags = [(turned_a, turned_b) for (_, turned_a), (_, turned_b) in lying]
 
     @tf.function(jit_compile=True, autograph=False)
     def products(factors: Any) -> Any:
@@ -32,8 +32,3 @@ def step(operands: list[Operands]) -> Step:
 
     run()  # compiles
     return run
-
-
-def _stored(operand: Any) -> tuple[Any, bool]:
-    """The array as it lies in memory, and whether the operand is its transpose."""
-    return (operand, False) if operand.flags.c_contiguous else (operand.T, True)

@@ -6,8 +6,6 @@ of all threads together: with two threads at work, a second has two.
 """
 
 import json
-import subprocess
-import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,7 +14,7 @@ from typing import Any, Final
 
 from rich.console import Console
 
-from benchmarks import data, table
+from benchmarks import data, processes, table
 from benchmarks.plan import Plan
 from benchmarks.profiles.operations import Operation, Profile
 from shared.datasets import Dataset
@@ -37,18 +35,11 @@ def profile(module: str, images: Path, batch: int) -> Profile:
     Raises:
         RuntimeError: it failed; the message is one line.
     """
-    done = subprocess.run(
-        [sys.executable, "-m", "benchmarks.profiles", module, str(images), str(batch)],
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        errors="replace",
-        check=False,
-    )
-    if done.returncode:
-        lines = [line for line in done.stderr.splitlines() if line.strip()] or ["it said nothing"]
-        raise RuntimeError(f"{module}: {lines[-1].removeprefix('ValueError: ')}")
-    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    try:
+        line = processes.output(["-m", "benchmarks.profiles", module, str(images), str(batch)])
+    except RuntimeError as error:
+        raise RuntimeError(f"{module}: {str(error).removeprefix('ValueError: ')}") from None
+    found: dict[str, Any] = json.loads(line)
     operations = [Operation(**operation) for operation in found["operations"]]
     return Profile(found["seconds"], found["steps"], operations)
 
