@@ -67,6 +67,7 @@ class _OneLineErrors(click.Command):
 @click.option(
     "--peers/--no-peers", default=None, help="Also what else people use.  [default: those installed; quick: none]"
 )
+@click.option("--peer", "chosen_peers", multiple=True, metavar="NAME", help="This peer alone; may be given again.")
 @click.option(
     "--target", type=float, help="Test loss in nats to train to.  [default: 106 if the data is mnist and not quick]"
 )
@@ -81,6 +82,7 @@ def benchmark(
     images: int | None,
     data: str | None,
     peers: bool | None,
+    chosen_peers: tuple[str, ...],
     target: float | None,
     profile: bool,
     out: Path | None,
@@ -98,8 +100,9 @@ def benchmark(
     of `python -m conformance MODULE --vae-dtype float32` is refused; and so is
     one whose first timed steps have not the oracle's objectives.
     Peers. What else people train this model with, at its sizes: the loop of the
-    usual PyTorch listing, pythae, and Keras' model.fit on each of its backends.
-    They are not graded; what each computes differently is told.
+    usual PyTorch listing, with its data set of pictures and with one tensor,
+    pythae, and Keras' model.fit on each of its backends. They are not graded;
+    what each computes differently is told.
     Processes. Each participant has one of its own, which lives as long as the run.
     Order. The participants take turns, A B C A B C, so that a busy moment of
     the machine hits all alike. Medians and quartiles of the turns are shown;
@@ -154,8 +157,8 @@ def benchmark(
         if failed := profiles.show(chosen, wanted, dataset, Console(highlight=False)):
             raise click.ClickException("; ".join(failed))
         return
+    names = known_peers.choose(chosen_peers, everyone=not quick if peers is None else peers)
     with Progress() as progress:
-        names = known_peers.installed() if (not quick if peers is None else peers) else []
         measured = run.measure(chosen, wanted, dataset, progress, peer_names=names)
     if measured.entries:
         report = results.report(measured)

@@ -6,6 +6,7 @@ says. `Peer.differs` tells what each computes instead; its objective after the f
 
 import importlib
 import importlib.util
+from collections.abc import Sequence
 from types import MappingProxyType
 from typing import Final, NamedTuple, Protocol, cast
 
@@ -45,7 +46,8 @@ def _keras(backend: str, package: str) -> Known:
 
 KNOWN: Final = MappingProxyType(
     {
-        "pytorch-listing": Known("benchmarks.peers.pytorch_listing", ("torch",)),
+        "pytorch-listing": Known("benchmarks.peers.pytorch_listing", ("torch", "PIL")),
+        "pytorch-tensors": Known("benchmarks.peers.pytorch_tensors", ("torch", "PIL")),
         "pythae": Known("benchmarks.peers.pythae_trainer", ("pythae", "torch")),
         "keras-fit-torch": _keras("torch", "torch"),
         "keras-fit-tensorflow": _keras("tensorflow", "tensorflow"),
@@ -57,6 +59,22 @@ KNOWN: Final = MappingProxyType(
 def installed() -> list[str]:
     """The peers whose packages are installed, without importing them."""
     return [name for name, known in KNOWN.items() if all(map(importlib.util.find_spec, known.needs))]
+
+
+def choose(names: Sequence[str], *, everyone: bool) -> list[str]:
+    """The peers `names`; if there are none, all that are installed, or, unless `everyone` is wanted, none.
+
+    Raises:
+        ModuleNotFoundError: one of `names` is not installed.
+        ValueError: one of `names` is not known.
+    """
+    present = installed()
+    for name in names:
+        if name not in KNOWN:
+            raise ValueError(f"--peer: got {name!r}; expected one of {', '.join(KNOWN)}")
+        if name not in present:
+            raise ModuleNotFoundError(f"--peer: {name!r} needs the packages {', '.join(KNOWN[name].needs)}")
+    return list(dict.fromkeys(names)) or (present if everyone else [])
 
 
 def load(module: str) -> Peer:

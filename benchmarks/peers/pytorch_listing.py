@@ -1,14 +1,18 @@
 """The loop that most published PyTorch listings share: eager, a DataLoader, cross-entropy on probabilities.
 
-Written anew in the manner of the pytorch/examples VAE (github.com/pytorch/examples, folder vae).
+Written anew in the manner of the pytorch/examples VAE (github.com/pytorch/examples, folder vae), which reads its images
+through torchvision, one picture after another and in the process that trains. torchvision itself is not needed here.
 """
 
-from typing import Final
+import math
+from typing import Any, Final
 
+import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor, nn
 from torch.nn import functional
-from torch.utils.data import DataLoader, TensorDataset
+from torch.utils.data import DataLoader, Dataset
 
 from shared.contract import Array
 from shared.spec import Sizes
@@ -42,23 +46,48 @@ def objective(probabilities: Tensor, x: Tensor, mu: Tensor, logvar: Tensor) -> T
     return cross_entropy - 0.5 * torch.sum(1 + logvar - mu.pow(2) - logvar.exp())
 
 
+class Pictures(Dataset[tuple[Tensor, int]]):
+    """Images as 8-bit pictures, each made a tensor when it is asked for, as torchvision's MNIST and ToTensor do it."""
+
+    def __init__(self, x: Array) -> None:
+        side = math.isqrt(x.shape[1])
+        shape = (side, side) if side * side == x.shape[1] else (1, x.shape[1])
+        self._pixels = torch.from_numpy(np.rint(x * 255).astype(np.uint8)).view(-1, *shape)  # (N, h, w)
+
+    def __len__(self) -> int:
+        return len(self._pixels)
+
+    def __getitem__(self, index: int) -> tuple[Tensor, int]:
+        picture = Image.fromarray(self._pixels[index].numpy())
+        pixels = torch.from_numpy(np.array(picture, copy=True))[None]  # (1, h, w)
+        return pixels.to(torch.float32).div(255), 0  # with a label
+
+
 class PeerModel:
     """See `benchmarks.peers.Peer`."""
 
-    packages = ("torch",)
-    differs = "cross-entropy on probabilities, each log clamped at -100; PyTorch's own random numbers"
+    packages: tuple[str, ...] = ("torch", "pillow")
+    differs = (
+        "cross-entropy on probabilities, each log clamped at -100; PyTorch's own random numbers; one picture after "
+        "another becomes a tensor, as torchvision's MNIST does it"
+    )
+
+    def images(self, x: Array) -> Dataset[Any]:
+        """x (N, D) -> what the DataLoader draws from: images with labels."""
+        return Pictures(x)
 
     def start(self, x: Array, batch: int) -> None:
         torch.manual_seed(0)
         self._network = Network(Sizes(input_dim=x.shape[1]))
         self._optimizer = torch.optim.Adam(self._network.parameters(), lr=1e-3)
-        self._loader = DataLoader(TensorDataset(torch.tensor(x)), batch_size=batch, shuffle=True)
+        self._loader: DataLoader[Any] = DataLoader(self.images(x), batch_size=batch, shuffle=True)
         self._images = len(x)
 
     def epoch(self) -> float:
         self._network.train()
         total = 0.0
-        for (x,) in self._loader:
+        for pictures, _ in self._loader:
+            x = pictures.flatten(start_dim=1)  # (B, D)
             self._optimizer.zero_grad()
             loss = objective(*_with_images(self._network(x), x))
             loss.backward()  # type: ignore[no-untyped-call]  # torch 2.13 leaves Tensor.backward untyped

@@ -24,6 +24,7 @@ ALLOWED: Final[dict[str, set[str]]] = {
     "benchmarks/peers/keras_fit.py": {"shared", "keras"},
     "benchmarks/peers/pythae_trainer.py": {"shared", "torch"},
     "benchmarks/peers/pytorch_listing.py": {"shared", "torch"},
+    "benchmarks/peers/pytorch_tensors.py": {"shared", "benchmarks", "torch"},
     "benchmarks/products/with_jax.py": {"shared", "benchmarks", "jax"},
     "benchmarks/products/with_tensorflow.py": {"shared", "benchmarks", "tensorflow"},
     "benchmarks/products/with_torch.py": {"shared", "benchmarks", "torch"},

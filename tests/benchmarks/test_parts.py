@@ -72,9 +72,17 @@ def test_roofline_is_the_library_with_the_best_median_of_each_batch() -> None:
 
 
 def test_peers_are_told_by_the_packages_that_they_need(monkeypatch: pytest.MonkeyPatch) -> None:
-    present = {"torch", "keras", "jax"}
+    present = {"torch", "keras", "jax", "PIL"}
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: name in present or None)
-    assert peers.installed() == ["pytorch-listing", "keras-fit-torch", "keras-fit-jax"]
+    present_peers = ["pytorch-listing", "pytorch-tensors", "keras-fit-torch", "keras-fit-jax"]
+    assert peers.installed() == present_peers
+    assert peers.choose((), everyone=True) == present_peers
+    assert peers.choose((), everyone=False) == []
+    assert peers.choose(("keras-fit-jax",), everyone=False) == ["keras-fit-jax"]
+    with pytest.raises(ModuleNotFoundError, match="--peer: 'pythae' needs the packages pythae, torch"):
+        peers.choose(("pythae",), everyone=False)
+    with pytest.raises(ValueError, match="--peer: got 'keras'; expected one of pytorch-listing, "):
+        peers.choose(("keras",), everyone=False)
 
 
 def test_train_alone_makes_the_calls_of_the_recipe(tiny: Dataset) -> None:
