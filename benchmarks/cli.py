@@ -140,6 +140,11 @@ def benchmark(
     from benchmarks.progress import Progress
     from shared import files
 
+    if chosen_peers and (profile or peers is False):
+        raise ValueError(
+            f"--peer: got {chosen_peers[0]!r} with {'--profile' if profile else '--no-peers'}; expected one"
+        )
+    names = known_peers.choose(chosen_peers, everyone=not quick if peers is None else peers)
     dataset = images_of.choose(data, quick=quick)
     usual = plan.QUICK if quick else plan.FULL
     wanted = dataclasses.replace(
@@ -157,7 +162,6 @@ def benchmark(
         if failed := profiles.show(chosen, wanted, dataset, Console(highlight=False)):
             raise click.ClickException("; ".join(failed))
         return
-    names = known_peers.choose(chosen_peers, everyone=not quick if peers is None else peers)
     with Progress() as progress:
         measured = run.measure(chosen, wanted, dataset, progress, peer_names=names)
     if measured.entries:

@@ -4,11 +4,13 @@ The first part stands alone: the model, its losses and a training epoch as a PyT
 is the contract (`shared/contract.py`): NumPy in, NumPy out, seeds and parameters that mean the same in every framework.
 
 Symbols: B images, D pixels, H hidden units, L latents. PyTorch's own initial weights are the specification's (uniform
-in +-1/sqrt(fan_in)), and so is its Adam.
+in +-1/sqrt(fan_in)), and so is its Adam. The contract's `train` does by hand what the first part leaves to autograd,
+which costs a quarter of a step at batch 128.
 """
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -147,11 +149,11 @@ class Model:
         self._dtype, self._numpy_dtype, self._device = getattr(torch, dtype), np.dtype(dtype), device
         self._vae = VAE(sizes.input_dim, sizes.latent_dim, sizes.hidden_dim).to(device, self._dtype)
         self._parameters = dict(self._vae.named_parameters())  # PyTorch's names are the canonical ones
-        # One block holds all parameters, their gradients and Adam's two moments: a step of Adam is one kernel.
+        # All parameters lie in one vector, so that a step of Adam is one kernel; gradient and moments lie beside it.
         count = sum(parameter.numel() for parameter in self._parameters.values())
-        vector, gradient, m, v = self._put(np.zeros((4, count)))
-        for name, view in _named(vector, sizes).items():
-            self._parameters[name].data = view
+        vector, gradient, m, v = self._put(np.zeros((4, count)))  # like images, in large pages: see `_put`
+        for name, view in _by_name(vector, sizes).items():
+            self._parameters[name].data = view  # from here on the module's parameters look into the vector
         self._set_params(params)
         self._vector = nn.Parameter(vector)
         self._vector.grad = gradient
@@ -159,7 +161,7 @@ class Model:
             [self._vector], lr=spec.LEARNING_RATE, betas=(spec.BETA1, spec.BETA2), eps=spec.EPSILON, fused=True
         )
         # As PyTorch would at the first step. It counts in float32, exact up to 2^24.
-        self._adam = {"step": torch.zeros((), device=device), "exp_avg": m, "exp_avg_sq": v}
+        self._adam = {"step": torch.zeros((), dtype=torch.float32, device=device), "exp_avg": m, "exp_avg_sq": v}
         self._optimizer.state[self._vector] = self._adam
         self._steps = 0
         self._resident = ResidentImages(sizes.input_dim, self._put)
@@ -206,11 +208,11 @@ class Model:
         rows = torch.tensor(np.ascontiguousarray(order), device=self._device)  # (K, B)
         noises = self._put(noise)  # (K, B, L)
         objectives = torch.empty(len(order), dtype=self._dtype, device=self._device)  # (K,)
-        batch = _Batch(self._vector, self.sizes, order.shape[1])
+        step = _Step(self._vector, self.sizes, order.shape[1])
         for k, (step_rows, step_noise) in enumerate(zip(rows, noises, strict=True)):
-            torch.index_select(images, 0, step_rows, out=batch.x)
-            objectives[k] = batch.forward(step_noise)
-            batch.backward(step_noise)
+            torch.index_select(images, 0, step_rows, out=step.x)
+            objectives[k] = step.forward(step_noise)
+            step.backward(step_noise)
             self._optimizer.step()
         self._steps += len(order)
         return _array(objectives)
@@ -236,6 +238,10 @@ class Model:
     def generate(self, n: int, seed: int) -> Array:
         return _array(self._vae.generate(self._noise(checks.count("n", n), seed)))
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Copies and pickles are made from the state: copied views would have lost their vector."""
+        return _restored, (self.state(), str(self._numpy_dtype), self._device.type)
+
     def _noise(self, rows: int, seed: int) -> Tensor:
         seed = stream.check_seed(seed)
         folded = (seed ^ (seed >> 32)) & 0xFFFF_FFFF  # PyTorch's CPU generator drops the upper half
@@ -251,7 +257,7 @@ class Model:
     def _moments(self) -> Iterator[tuple[str, str, Tensor]]:
         """Adam's moments: m or v, the name of a parameter, a view of the vector that holds it."""
         for k, key in (("m", "exp_avg"), ("v", "exp_avg_sq")):
-            views = _named(self._adam[key], self.sizes)
+            views = _by_name(self._adam[key], self.sizes)
             yield from ((k, name, views[name]) for name in self._parameters)
 
     def _put(self, array: Array) -> Tensor:
@@ -259,17 +265,23 @@ class Model:
         return torch.from_numpy(np.array(array, dtype=self._numpy_dtype, order="C")).to(self._device)
 
 
-class _Batch:
-    """Forward and backward pass of `VAE.negative_elbo` over B images, without a tape and in memory that is made once.
+def _restored(state: Tensors, dtype: str, device: str) -> Model:
+    model = load({name: state[name] for name in spec.PARAMETER_NAMES}, dtype=dtype, device=device)
+    model.load_state(state)
+    return model
 
-    At batch 128 that takes a quarter less time than autograd, which makes new tensors at every step.
+
+class _Step:
+    """Forward and backward pass of `VAE.negative_elbo` over B images, by hand: without a tape, in memory made once.
+
+    The suite holds both to the same vectors: `gradients` goes through autograd, `train` through here.
     """
 
     def __init__(self, vector: nn.Parameter, sizes: spec.Sizes, rows: int) -> None:
         assert vector.grad is not None
-        self._weights, self._gradients = _joined(vector.detach(), sizes), _joined(vector.grad, sizes)
+        self._weights, self._gradients = _by_layer(vector.detach(), sizes), _by_layer(vector.grad, sizes)
         d, h, l = sizes  # noqa: E741 -- D, H, L are the symbols of the text
-        self.x, self.logits, self._softplus, self._d_logits = (vector.new_empty(rows, d) for _ in range(4))  # (B, D)
+        self.x, self._logits, self._softplus, self._d_logits = (vector.new_empty(rows, d) for _ in range(4))  # (B, D)
         self._hidden, self._hidden3, self._d_hidden, self._d_hidden3 = (vector.new_empty(rows, h) for _ in range(4))
         self._posterior, self._d_posterior = (vector.new_empty(rows, 2 * l) for _ in range(2))  # mu, logvar: (B, 2 L)
         self._std, self._z, self._d_z = (vector.new_empty(rows, l) for _ in range(3))  # (B, L)
@@ -282,21 +294,23 @@ class _Batch:
         torch.exp(logvar / 2, out=self._std)
         torch.addcmul(mu, self._std, noise, out=self._z)
         self._linear("fc3", self._z, out=self._hidden3).relu_()  # (B, H)
-        self._linear("fc4", self._hidden3, out=self.logits)
-        # Above 80, log(1 + e^l) is l in float64 too; PyTorch's own threshold is 20.
-        torch.ops.aten.softplus.out(self.logits, 1, 80, out=self._softplus)
-        reconstruction = self._softplus.addcmul_(self.x, self.logits, value=-1).sum()
+        self._linear("fc4", self._hidden3, out=self._logits)
+        # `functional.softplus` takes no `out`. Above its threshold it is l itself: by default from 20 on, where float64
+        # still sees e^-l. At 80 none is left, and e^l is finite in float32.
+        torch.ops.aten.softplus.out(self._logits, 1, 80, out=self._softplus)
+        reconstruction = self._softplus.addcmul_(self.x, self._logits, value=-1).sum()
         return reconstruction + kl_divergence(mu, logvar).sum()
 
     def backward(self, noise: Tensor) -> None:
         """Gradients of what `forward` returned, into the vector's `grad`, from the last layer to the first."""
         mu, logvar = self._posterior.chunk(2, dim=1)  # (B, L) each
         d_mu, d_logvar = self._d_posterior.chunk(2, dim=1)  # (B, L) each
-        torch.sigmoid(self.logits, out=self._d_logits).sub_(self.x)  # (B, D)
+        torch.sigmoid(self._logits, out=self._d_logits).sub_(self.x)  # (B, D)
         self._d_linear("fc4", self._hidden3, self._d_logits, out=self._d_hidden3)
         _d_relu(self._hidden3, self._d_hidden3)
         self._d_linear("fc3", self._z, self._d_hidden3, out=self._d_z)
         torch.add(self._d_z, mu, out=d_mu)
+        # d_mu has what it needs of d_z, which is overwritten now.
         torch.mul(self._d_z.mul_(noise).mul_(self._std).add_(torch.expm1(logvar)), 0.5, out=d_logvar)
         self._d_linear("fc2", self._hidden, self._d_posterior, out=self._d_hidden)
         _d_relu(self._hidden, self._d_hidden)
@@ -315,11 +329,11 @@ class _Batch:
 
 
 def _d_relu(hidden: Tensor, d_hidden: Tensor) -> None:
-    """Zeroes `d_hidden` where relu did: its derivative at 0 is 0."""
+    """Zeroes `d_hidden` where relu did: its derivative at 0 is 0. (The public `threshold` has no backward to call.)"""
     torch.ops.aten.threshold_backward.grad_input(d_hidden, hidden, 0, grad_input=d_hidden)
 
 
-def _joined(vector: Tensor, sizes: spec.Sizes) -> dict[str, Tensor]:
+def _by_layer(vector: Tensor, sizes: spec.Sizes) -> dict[str, Tensor]:
     """Views of a vector: weights and biases by layer. mu and logvar are one layer, fc2: they take the same input."""
     d, h, l = sizes  # noqa: E741 -- D, H, L are the symbols of the text
     layers = {"fc1": (h, d), "fc2": (2 * l, h), "fc3": (h, l), "fc4": (d, h)}
@@ -329,14 +343,14 @@ def _joined(vector: Tensor, sizes: spec.Sizes) -> dict[str, Tensor]:
     return {name: part.view(shape) for part, (name, shape) in zip(parts, shapes.items(), strict=True)}
 
 
-def _named(vector: Tensor, sizes: spec.Sizes) -> dict[str, Tensor]:
-    """The same views under canonical names."""
-    joined = _joined(vector, sizes)
+def _by_name(vector: Tensor, sizes: spec.Sizes) -> dict[str, Tensor]:
+    """Views of a vector under canonical names: those of `_by_layer`, fc2 in its halves."""
+    layers = _by_layer(vector, sizes)
     views: dict[str, Tensor] = {}
     for kind in ("weight", "bias"):
-        views[f"encoder.fc1.{kind}"] = joined[f"fc1.{kind}"]
-        views[f"encoder.fc2_mu.{kind}"], views[f"encoder.fc2_logvar.{kind}"] = joined[f"fc2.{kind}"].chunk(2)
-        views |= {f"decoder.{layer}.{kind}": joined[f"{layer}.{kind}"] for layer in ("fc3", "fc4")}
+        views[f"encoder.fc1.{kind}"] = layers[f"fc1.{kind}"]
+        views[f"encoder.fc2_mu.{kind}"], views[f"encoder.fc2_logvar.{kind}"] = layers[f"fc2.{kind}"].chunk(2)
+        views |= {f"decoder.{layer}.{kind}": layers[f"{layer}.{kind}"] for layer in ("fc3", "fc4")}
     return views
 
 

@@ -47,7 +47,7 @@ def _keras(backend: str, package: str) -> Known:
 KNOWN: Final = MappingProxyType(
     {
         "pytorch-listing": Known("benchmarks.peers.pytorch_listing", ("torch", "PIL")),
-        "pytorch-tensors": Known("benchmarks.peers.pytorch_tensors", ("torch", "PIL")),
+        "pytorch-tensors": Known("benchmarks.peers.pytorch_tensors", ("torch",)),
         "pythae": Known("benchmarks.peers.pythae_trainer", ("pythae", "torch")),
         "keras-fit-torch": _keras("torch", "torch"),
         "keras-fit-tensorflow": _keras("tensorflow", "tensorflow"),
@@ -73,7 +73,8 @@ def choose(names: Sequence[str], *, everyone: bool) -> list[str]:
         if name not in KNOWN:
             raise ValueError(f"--peer: got {name!r}; expected one of {', '.join(KNOWN)}")
         if name not in present:
-            raise ModuleNotFoundError(f"--peer: {name!r} needs the packages {', '.join(KNOWN[name].needs)}")
+            needs = ["pillow" if package == "PIL" else package for package in KNOWN[name].needs]
+            raise ModuleNotFoundError(f"--peer: {name!r} needs {', '.join(needs)}; try: pip install {' '.join(needs)}")
     return list(dict.fromkeys(names)) or (present if everyone else [])
 
 

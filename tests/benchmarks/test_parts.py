@@ -79,7 +79,9 @@ def test_peers_are_told_by_the_packages_that_they_need(monkeypatch: pytest.Monke
     assert peers.choose((), everyone=True) == present_peers
     assert peers.choose((), everyone=False) == []
     assert peers.choose(("keras-fit-jax",), everyone=False) == ["keras-fit-jax"]
-    with pytest.raises(ModuleNotFoundError, match="--peer: 'pythae' needs the packages pythae, torch"):
+    with pytest.raises(
+        ModuleNotFoundError, match="--peer: 'pythae' needs pythae, torch; try: pip install pythae torch"
+    ):
         peers.choose(("pythae",), everyone=False)
     with pytest.raises(ValueError, match="--peer: got 'keras'; expected one of pytorch-listing, "):
         peers.choose(("keras",), everyone=False)
