@@ -296,7 +296,9 @@ class Model:
 
     def _put(self, array: Array) -> Tensor:
         with self._placed():
-            return jnp.array(array, dtype=self._dtype)
+            # `jnp.array` would hold a second copy meanwhile; without its last word this might hold the array itself.
+            put: Tensor = jax.device_put(np.asarray(array, dtype=self._dtype), may_alias=False)
+            return put
 
     @contextmanager
     def _placed(self) -> Iterator[None]:
