@@ -296,9 +296,8 @@ class Model:
 
     def _put(self, array: Array) -> Tensor:
         with self._placed():
-            # `jnp.array` would hold a second copy meanwhile; without its last word this might hold the array itself.
-            put: Tensor = jax.device_put(np.asarray(array, dtype=self._dtype), may_alias=False)
-            return put
+            # A copy whatever happens: `device_put` takes over the memory of some arrays, even with `may_alias=False`.
+            return jnp.array(array, dtype=self._dtype)
 
     @contextmanager
     def _placed(self) -> Iterator[None]:
