@@ -281,7 +281,7 @@ class _Step:
         assert vector.grad is not None
         self._weights, self._gradients = _by_layer(vector.detach(), sizes), _by_layer(vector.grad, sizes)
         d, h, l = sizes  # noqa: E741 -- D, H, L are the symbols of the text
-        self.x, self._logits, self._softplus, self._d_logits = (vector.new_empty(rows, d) for _ in range(4))  # (B, D)
+        self.x, self._logits, self._d_logits = (vector.new_empty(rows, d) for _ in range(3))  # (B, D)
         self._hidden, self._hidden3, self._d_hidden, self._d_hidden3 = (vector.new_empty(rows, h) for _ in range(4))
         self._posterior, self._d_posterior = (vector.new_empty(rows, 2 * l) for _ in range(2))  # mu, logvar: (B, 2 L)
         self._std, self._z, self._d_z = (vector.new_empty(rows, l) for _ in range(3))  # (B, L)
@@ -295,10 +295,7 @@ class _Step:
         torch.addcmul(mu, self._std, noise, out=self._z)
         self._linear("fc3", self._z, out=self._hidden3).relu_()  # (B, H)
         self._linear("fc4", self._hidden3, out=self._logits)
-        # `functional.softplus` takes no `out`. Above its threshold it is l itself: by default from 20 on, where float64
-        # still sees e^-l. At 80 none is left, and e^l is finite in float32.
-        torch.ops.aten.softplus.out(self._logits, 1, 80, out=self._softplus)
-        reconstruction = self._softplus.addcmul_(self.x, self._logits, value=-1).sum()
+        reconstruction = F.binary_cross_entropy_with_logits(self._logits, self.x, reduction="sum")
         return reconstruction + kl_divergence(mu, logvar).sum()
 
     def backward(self, noise: Tensor) -> None:
