@@ -79,7 +79,9 @@ class Seen:
         typical = float(np.median(relative[relative > 0.0])) if (relative > 0.0).any() else self.eps
         room = _ROOM * (scale * tolerance + typical * size)
         exact = _ULPS * self.eps * (size + float(size.max(initial=0.0)))
-        return np.asarray(np.where(tolerance == 0.0, np.maximum(room, exact), room) + np.finfo(self.dtype).tiny)
+        return np.asarray(
+            np.where(tolerance == 0.0, np.maximum(room, exact), room) + comparator.flushed_below(self.dtype)
+        )
 
     def away(self, name: str, candidate: Array, where: Where | None = None) -> float:
         """The largest distance of the answer from `candidate`, in units of `room`; infinite for another infinity."""

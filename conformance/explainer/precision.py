@@ -5,6 +5,7 @@ from typing import Final
 
 import numpy as np
 
+from conformance.comparator import flushed_below
 from conformance.explainer.fit import Seen
 from conformance.explainer.model_hypotheses import Hypothesis
 from conformance.explainer.rules import Rules
@@ -90,7 +91,7 @@ def _shares(seen: Seen) -> list[float]:
         expected, actual = seen.expected[name], seen.actual[name]
         with np.errstate(all="ignore"):
             held = expected.astype(np.float32)  # what overflows float32 says nothing either way
-            room = allowed + np.abs(np.spacing(held)) + np.finfo(np.float32).tiny
+            room = allowed + np.abs(np.spacing(held)) + flushed_below(np.float32)
             error = np.where(np.isfinite(held), np.abs(actual - expected) / room, 0.0)
         if not (error <= 1.0).all():
             return []

@@ -60,7 +60,7 @@ PITFALLS: Final = {
     "P22": Pitfall("TF32, bfloat16 or float16 by default"),
     "P23": Pitfall(
         "subnormal numbers flushed to zero",
-        "allowed, as hardware differs: the comparator forgives errors below the smallest normal number, and "
+        "allowed, as hardware differs: the comparator forgives errors below twice the smallest normal number, and "
         "conformance/meta/test_mutants.py has a port that flushes them all pass every vector",
     ),
     "P24": Pitfall("order and precision of long float32 sums"),

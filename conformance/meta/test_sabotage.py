@@ -112,9 +112,9 @@ SABOTAGES: Final = {
     "tolerance x 1.05": _line(
         "if ratio.size and ratio.max() > 1.0:", "if ratio.size and ratio.max() > 1.05:", "test_edge_of_the_tolerance"
     ),
-    "tolerance where 0 is asked": _line("float(np.finfo(dtype).tiny)", "1e-9", *_wrong("not exactly zero")),
+    "tolerance where 0 is asked": _line("+ flushed_below(dtype)", "+ 1e-9", *_wrong("not exactly zero")),
     "no room for flushed subnormals": _line(
-        "float(np.finfo(dtype).tiny)", "0.0", "test_subnormal_numbers_may_be_flushed_and_no_others"
+        "+ flushed_below(dtype)", "+ 0.0", "test_subnormal_numbers_may_be_flushed_and_no_others"
     ),
     "the largest tolerance for all": _line(
         "tolerance.astype(np.float64) +", "tolerance.astype(np.float64).max() +", *_wrong("not exactly zero")
