@@ -84,6 +84,8 @@ def conformance(session: nox.Session, backend: str) -> None:
     ):  # the installed package, not the checkout
         report = ("--report", str(certificate))
         session.run("python", "-m", "conformance", module_of(backend), *report, *session.posargs, env=QUIET_TENSORFLOW)
+        if backend != "oracle":
+            session.run("python", "-m", "conformance", "mixed", module_of(backend), env=QUIET_TENSORFLOW)
     if backend != "oracle":
         session.run("pytest", "tests/standalone", "--framework", backend, env=QUIET_TENSORFLOW)
 

@@ -27,8 +27,8 @@ def save(report: Json, path: str | os.PathLike[str]) -> None:
         _panel(axes, report, index)
         axes.set_title(f"batch {batch}", fontsize="medium")
     panels[0].set_ylabel("images a second, training")
-    machine = report["machine"]
-    figure.suptitle(f"fit, 784-400-20, float32; {machine['cpu']}, {machine['usable_cores']} cores", fontsize="medium")
+    machine, dtype = report["machine"], report["protocol"]["dtype"]
+    figure.suptitle(f"fit, 784-400-20, {dtype}; {machine['cpu']}, {machine['usable_cores']} cores", fontsize="medium")
     with files.replacing(path) as temporary:
         figure.savefig(temporary, dpi=120)
 

@@ -71,6 +71,13 @@ class _OneLineErrors(click.Command):
 @click.option(
     "--target", type=float, help="Test loss in nats to train to.  [default: 106 if the data is mnist and not quick]"
 )
+@click.option(
+    "--precision",
+    type=click.Choice(["float32", "bf16"]),
+    default="float32",
+    show_default=True,
+    help="bf16: layers compute in bfloat16, for backends that offer it and CPUs that have it.",
+)
 @click.option("--profile", is_flag=True, help="Show where the time of training goes, instead of measuring it.")
 @click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help="A .json file for all that was measured.")
 @click.option("--force", is_flag=True, help="Replace --out if it exists.")
@@ -84,6 +91,7 @@ def benchmark(
     peers: bool | None,
     chosen_peers: tuple[str, ...],
     target: float | None,
+    precision: str,
     profile: bool,
     out: Path | None,
     force: bool,
@@ -105,8 +113,9 @@ def benchmark(
     what each computes differently is told.
     Processes. Each participant has one of its own, which lives as long as the run.
     Order. The participants take turns, A B C A B C, so that a busy moment of
-    the machine hits all alike. Medians and quartiles of the turns are shown;
-    --out keeps every single one, in the order in which they were taken.
+    the machine hits all alike; fit and train of a backend come one right after
+    the other, in either order by turns. Medians and quartiles of the turns are
+    shown; --out keeps every single one, in the order in which they were taken.
     fit: an epoch of shared.recipe.fit, as a user calls it: order and noise from
     the portable stream, the way to the device and back, training. The first
     epoch, which compiles, is reported separately and left out.
@@ -124,7 +133,11 @@ def benchmark(
     Memory. The most that the backend's process ever had resident, in which the
     images, 4 bytes a pixel, are included.
     Data. Images are repeated up to the number wanted: the work for an image does
-    not depend on what it shows. All arithmetic is float32.
+    not depend on what it shows.
+    Precision. All arithmetic is float32. With --precision bf16, what goes into
+    the layers' products and comes out is bfloat16 in backends loaded with dtype
+    "mixed_bfloat16", which `python -m conformance mixed MODULE` grades besides;
+    the roofline stays float32, and peers are left out.
     """
     chosen = _modules(modules)
     if out is not None:
@@ -138,13 +151,15 @@ def benchmark(
     from benchmarks import peers as known_peers
     from benchmarks import plan, results, run, table
     from benchmarks.progress import Progress
-    from shared import files
+    from shared import checks, files
 
     if chosen_peers and (profile or peers is False):
         raise ValueError(
             f"--peer: got {chosen_peers[0]!r} with {'--profile' if profile else '--no-peers'}; expected one"
         )
-    names = known_peers.choose(chosen_peers, everyone=not quick if peers is None else peers)
+    if (mixed := precision == "bf16") and (chosen_peers or peers):
+        raise ValueError(f"--precision: got {precision} and peers, who compute in float32; expected one of the two")
+    names = known_peers.choose(chosen_peers, everyone=not (quick or mixed) if peers is None else peers)
     dataset = images_of.choose(data, quick=quick)
     usual = plan.QUICK if quick else plan.FULL
     wanted = dataclasses.replace(
@@ -152,6 +167,7 @@ def benchmark(
         batches=tuple(dict.fromkeys(batches)) or usual.batches,
         images=images or usual.images,
         repetitions=repetitions or usual.repetitions,
+        dtype=checks.MIXED if mixed else precision,
         target=_TARGET if target is None and dataset.name == "mnist" and not quick else target,
     )
     if profile:
@@ -251,7 +267,9 @@ def compare(a: Path, b: Path, as_json: bool) -> None:
 
     from benchmarks import table
 
-    table.show_comparison(ratios, [a.name, b.name], comparison.drift(*reports), Console(highlight=False))
+    dtypes = [report["protocol"]["dtype"] for report in reports]
+    names = [path.name if len(set(dtypes)) == 1 else f"{path.name} ({dtype})" for path, dtype in zip((a, b), dtypes)]
+    table.show_comparison(ratios, names, comparison.drift(*reports), Console(highlight=False))
 
 
 @click.command(cls=_OneLineErrors)

@@ -7,8 +7,10 @@ from pathlib import Path
 from typing import Final, NamedTuple
 from xml.etree import ElementTree
 
+from benchmarks import processes
+from shared import checks
+
 CHAPTERS: Final = ("forward", "loss", "gradients", "training")
-DTYPE: Final = "float32"  # the precision that is timed is the one that is graded
 _NAMED: Final = 3  # failing cases that a refusal names
 
 
@@ -20,12 +22,24 @@ class Verdict(NamedTuple):
     refusal: str  # why the module is refused, in one line; empty if it is not
 
 
-def grade(module: str) -> Verdict:
-    """Runs the suite's `CHAPTERS` on `module`, in a process of its own."""
+def grade(module: str, dtype: str = "float32") -> Verdict:
+    """Runs the suite's `CHAPTERS` on `module` in float32 and, if `dtype` is the mixed one, its own grading; each in a
+    process of its own."""
+    verdict = _grade(module)
+    if dtype != checks.MIXED or verdict.refusal:
+        return verdict
+    try:
+        processes.output(["-m", "conformance", "mixed", module])
+    except RuntimeError as error:
+        return verdict._replace(refusal=str(error))
+    return verdict
+
+
+def _grade(module: str) -> Verdict:
     with tempfile.TemporaryDirectory(prefix="vae-gate-") as folder:
         report = Path(folder, "report.xml")
         chosen = " or ".join(f"test_{chapter}.py" for chapter in CHAPTERS)
-        options = ["--vae-dtype", DTYPE, "-q", "-k", chosen, f"--junitxml={report}"]
+        options = ["--vae-dtype", "float32", "-q", "-k", chosen, f"--junitxml={report}"]
         command = [sys.executable, "-m", "conformance", module, *options]
         done = subprocess.run(
             command,

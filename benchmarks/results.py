@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from benchmarks import gate, limits, machine
 from benchmarks.plan import FIRST_EPOCH, FORMAT, IMPORTS, INFERENCE, PRODUCTS, TRAINING
 from benchmarks.products.shapes import flops_per_image
-from benchmarks.run import AGREEMENT, Entry, Measured, PeerEntry, Reading
+from benchmarks.run import Entry, Measured, PeerEntry, Reading
 from benchmarks.worker import SEED
 from shared import spec
 
@@ -48,7 +48,7 @@ def report(measured: Measured) -> Json:
             "input_dim": images.input_dim,
         },
         "protocol": {
-            "dtype": gate.DTYPE,
+            "dtype": plan.dtype,
             "seed": SEED,
             "sizes": list(measured.sizes),
             "batches": list(plan.batches),
@@ -57,9 +57,9 @@ def report(measured: Measured) -> Json:
             "inference_rows": plan.rows,
             "turn_seconds": plan.turn_seconds,
             "target": plan.target,
-            "order": "interleaved: within a round each participant takes its turn at a measure before the next measure",
+            "order": "interleaved: within a round each participant takes its turn, fit and train one after the other",
             "gate": list(gate.CHAPTERS),
-            "agreement_limit": AGREEMENT,
+            "agreement_limit": plan.agreement,
         },
         "roofline": _roofline(measured),
         "backends": [_backend(measured, entry) for entry in measured.entries.values()],

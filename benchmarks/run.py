@@ -16,17 +16,12 @@ from benchmarks.plan import FIRST_EPOCH, IMPORTS, TARGET, Plan, Turn, schedule
 from benchmarks.processes import Worker, WorkerError
 from benchmarks.target import Reached
 from benchmarks.worker import SEED, checked_steps, train_calls
-from shared import oracle, parameters, spec
+from shared import oracle, parameters
 from shared.contract import Array
 from shared.datasets import Dataset
 from shared.spec import Sizes
 
 Json = dict[str, Any]
-
-# Greatest relative difference from the oracle that the objectives of the first timed steps may have. The gate has
-# derived tolerances; this one notices a backend that computes something else here. Rounding to float32 makes some 1e-6.
-AGREEMENT: Final = 1e-4
-
 
 ROOFLINE: Final = "roofline:"  # before the name of a library that makes products
 
@@ -62,7 +57,7 @@ class Entry:
     module: str
     verdict: Verdict
     identity: Json = field(default_factory=dict)  # what its worker's "open" answered
-    difference: dict[int, float] = field(default_factory=dict)  # from the oracle, by batch; see AGREEMENT
+    difference: dict[int, float] = field(default_factory=dict)  # from the oracle, by batch; see `Plan.agreement`
     closing: Json = field(default_factory=dict)  # what its worker's "close" answered
 
 
@@ -158,7 +153,7 @@ class _Run:
         self._watcher.turn(number, total, text)
 
     def _admit(self, module: str) -> None:
-        verdict = gate.grade(module)
+        verdict = gate.grade(module, self._measured.plan.dtype)
         if verdict.refusal:
             self._refuse(module, verdict.refusal)
             return
@@ -193,6 +188,7 @@ class _Run:
             sizes=self._measured.sizes,
             rows=plan.rows,
             turn_seconds=plan.turn_seconds,
+            dtype=plan.dtype,
         )
 
     def _take(self, turn: Turn) -> None:
@@ -224,7 +220,7 @@ class _Run:
         known = peers.KNOWN.get(name)
         arguments = ["--peer", known.module] if known else [name]
         environment = known.environment if known else ()
-        reached = target.measure(arguments, folder, plan.target, spec.BATCH_SIZE, environment=environment)
+        reached = target.measure(arguments, folder, plan.target, plan.dtype, environment=environment)
         measured.reached.setdefault(name, []).append(reached)
         return {"seconds": reached.seconds}
 
@@ -239,10 +235,10 @@ class _Run:
         expected = self._expected[batch]
         found = np.asarray(objectives, dtype=np.float64)
         difference = float(np.max(np.abs(found - expected) / expected)) if found.shape == expected.shape else np.inf
-        if not difference <= AGREEMENT:  # NaN fails too
+        if not difference <= (most := self._measured.plan.agreement):  # NaN fails too
             raise WorkerError(
                 f"computes something else when timed: its first steps at batch {batch} differ from the oracle by "
-                f"{difference:.1e}; expected at most {AGREEMENT:.0e}"
+                f"{difference:.1e}; expected at most {most:.0e}"
             )
         self._measured.entries[name].difference[batch] = difference
 

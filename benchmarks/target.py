@@ -1,6 +1,6 @@
 """How long a user waits for a trained model: a process that starts, trains and ends at a wanted test loss.
 
-`python -m benchmarks.target MODULE|--peer MODULE TRAIN.npy TEST.npy NATS BATCH` prints {"epochs": N, "test": NATS}; the
+`python -m benchmarks.target MODULE|--peer MODULE TRAIN.npy TEST.npy NATS DTYPE` prints {"epochs": N, "test": NATS}; the
 run takes the time from the start of the process to its end. After every epoch the loss of the held-out images is taken,
 z drawn once per image; training ends with the first that is no more than wanted, or after `MOST_EPOCHS`.
 """
@@ -17,7 +17,7 @@ import numpy as np
 
 from benchmarks import data, peers, processes
 from benchmarks.worker import SEED
-from shared import parameters, recipe
+from shared import parameters, recipe, spec
 from shared.contract import Array, Backend
 from shared.spec import Sizes
 
@@ -33,14 +33,14 @@ class Reached(NamedTuple):
 
 
 def measure(
-    arguments: Iterable[str], folder: Path, target: float, batch: int, *, environment: Iterable[tuple[str, str]] = ()
+    arguments: Iterable[str], folder: Path, target: float, dtype: str, *, environment: Iterable[tuple[str, str]] = ()
 ) -> Reached:
     """Runs the process for one participant on `train.npy` and `test.npy` in `folder`.
 
     Raises:
         RuntimeError: it failed, or the loss was never reached; the message is in one line.
     """
-    words = [*arguments, str(folder / "train.npy"), str(folder / "test.npy"), str(target), str(batch)]
+    words = [*arguments, str(folder / "train.npy"), str(folder / "test.npy"), str(target), dtype]
     started = time.perf_counter()
     line = processes.output(["-m", "benchmarks.target", *words], [*environment, ("TMPDIR", str(folder))])
     seconds = time.perf_counter() - started
@@ -50,17 +50,17 @@ def measure(
     return Reached(seconds, answer["epochs"], answer["test"])
 
 
-def _backend_losses(name: str, x: Array, test: Array, batch: int) -> Iterator[float]:
+def _backend_losses(name: str, x: Array, test: Array, dtype: str) -> Iterator[float]:
     module = cast(Backend, importlib.import_module(name))
-    model = module.load(parameters.initial(SEED, Sizes(input_dim=x.shape[1])))
-    for epoch in recipe.fit(model, x, seed=SEED, epochs=MOST_EPOCHS, batch_size=batch, test=test):
+    model = module.load(parameters.initial(SEED, Sizes(input_dim=x.shape[1])), dtype=dtype)
+    for epoch in recipe.fit(model, x, seed=SEED, epochs=MOST_EPOCHS, test=test):
         assert epoch.test is not None
         yield epoch.test.objective
 
 
-def _peer_losses(module: str, x: Array, test: Array, batch: int) -> Iterator[float]:
+def _peer_losses(module: str, x: Array, test: Array, _dtype: str) -> Iterator[float]:
     peer = peers.load(module)
-    peer.start(x, batch)
+    peer.start(x, spec.BATCH_SIZE)
     for _ in range(MOST_EPOCHS):
         peer.epoch()
         yield peer.test(test)
@@ -68,10 +68,10 @@ def _peer_losses(module: str, x: Array, test: Array, batch: int) -> Iterator[flo
 
 def main() -> None:
     """The entry point."""
-    *kind, name, train, test, target, batch = sys.argv[1:]
+    *kind, name, train, test, target, dtype = sys.argv[1:]
     losses = _peer_losses if kind else _backend_losses
     found: dict[str, Any] = {}
-    for epochs, loss in enumerate(losses(name, data.read_frozen(train), np.load(test), int(batch)), start=1):
+    for epochs, loss in enumerate(losses(name, data.read_frozen(train), np.load(test), dtype), start=1):
         found = {"epochs": epochs, "test": loss}
         if loss <= float(target):
             break

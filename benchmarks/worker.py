@@ -24,7 +24,6 @@ import numpy as np
 import numpy.typing as npt
 
 from benchmarks import data, imports, machine, peers, products
-from benchmarks.gate import DTYPE
 from benchmarks.plan import FIRST_EPOCH, IMPORTS, INFERENCE, PRODUCTS, TARGET, TRAINING
 from benchmarks.products.shapes import fastest
 from shared import parameters, recipe, stream
@@ -66,6 +65,7 @@ class BackendParticipant:
         self._backend = cast(Backend, module)
         self._x = data.read_frozen(request["images"])  # (N, D)
         self._rows, self._turn_seconds = min(request["rows"], len(self._x)), request["turn_seconds"]
+        self._dtype = request["dtype"]
         self._params = parameters.initial(SEED, Sizes(input_dim=self._x.shape[1]))
         self._model = self._load()
         sampler = callable(getattr(self._model, "generate", None))
@@ -98,7 +98,7 @@ class BackendParticipant:
         self._calls = train_calls(self._x, self._model, batch)
 
     def _load(self) -> FullModel:
-        return self._backend.load(self._params, dtype=DTYPE, device="auto")
+        return self._backend.load(self._params, dtype=self._dtype, device="auto")
 
     def _fit(self) -> Json:
         """One epoch as a user's run makes it: order and noise from the stream, transfer, training."""

@@ -14,6 +14,7 @@ usage: python -m conformance MODULE [options] [pytest options]
        python -m conformance matrix CERTIFICATE.json ...
        python -m conformance headroom CERTIFICATE.json ...
        python -m conformance audit MODULE:FUNCTION [--help]
+       python -m conformance mixed MODULE [--help]
 
 Grades MODULE, a dotted name that can be imported from here, against the specification. MODULE offers describe() and
 load(params, *, dtype, device): see shared/contract.py. CMD, instead of a module, is a command that speaks for a port in
@@ -40,6 +41,7 @@ SUBCOMMANDS: Final = {
     "audit": "conformance.audit.cli",
     "headroom": "conformance.headroom",
     "matrix": "conformance.matrix",
+    "mixed": "conformance.mixed",
 }
 
 # What the command line calls the plugin's options, which carry a prefix.

@@ -6,11 +6,21 @@ import traceback
 from collections.abc import Callable
 from typing import cast
 
-from shared.contract import Backend
+import numpy as np
+
+from shared.contract import Array, Backend, Tensors
 
 
 class BackendError(Exception):
     """There is nothing to grade; the message says why in one line."""
+
+
+def read_only(tensors: Tensors) -> dict[str, Array]:
+    """Copies that cannot be written to, for a backend must not change its arguments."""
+    copies = {name: np.array(tensor) for name, tensor in tensors.items()}
+    for copy in copies.values():
+        copy.setflags(write=False)
+    return copies
 
 
 def find(module: str | None, command: str | None, timeout: float | None = None) -> Backend:

@@ -8,13 +8,14 @@ wrong answers of every kind.
 from collections.abc import Mapping
 
 import numpy as np
+import numpy.typing as npt
 
 from shared.contract import Array
 
 Headroom = dict[str, float]  # for each tensor, the largest error in units of its tolerance
 
 
-def flushed_below(dtype: str | np.dtype) -> float:
+def flushed_below(dtype: npt.DTypeLike) -> float:
     """The magnitude below which a port may answer 0: twice the smallest normal number.
 
     Hardware may flush what is below the smallest normal number (jax-ml/jax#16200). oneDNN's exp, which TensorFlow puts

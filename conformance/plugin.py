@@ -5,7 +5,7 @@ Options live here and carry a prefix, because a conftest.py cannot declare optio
 here too: a stranger's settings do not decide what a pass means. What the outcomes amount to is decided in report.py.
 """
 
-from collections.abc import Generator, Iterator
+from collections.abc import Generator
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from conformance import certificate, comparator, deviations, explainer, failure, probe, report
-from conformance.backend import BackendError, find
+from conformance.backend import BackendError, find, read_only
 from conformance.deviations import Deviation
 from conformance.report import Case, Outcome, Report
 from shared import checks, spec, vectors
@@ -102,7 +102,7 @@ class Grader:
         Raises:
             comparator.Mismatch: the answer is not the oracle's; if the grader diagnoses, with the likely cause.
         """
-        actual = operations.OPERATIONS[vector.operation](self.load, _read_only(vector.inputs), vector.arguments)
+        actual = operations.OPERATIONS[vector.operation](self.load, read_only(vector.inputs), vector.arguments)
         try:
             found = comparator.compare(actual, vector.expected, vector.tolerance(self.dtype), self.dtype)
         except comparator.Mismatch as mismatch:
@@ -121,7 +121,7 @@ class Grader:
             pytest.skip(f"{_ABSENT}{ability!r}: the model has no {', '.join(sorted(methods))}")
 
     def _load(self, params: Tensors) -> FullModel:
-        return self.backend.load(_read_only(params), dtype=self.dtype, device=self._device)
+        return self.backend.load(read_only(params), dtype=self.dtype, device=self._device)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -290,7 +290,7 @@ def grader(request: pytest.FixtureRequest) -> Grader:
 @pytest.fixture
 def params() -> dict[str, Array]:
     """Parameters of a small network, 12-8-3, that no test may change."""
-    return _read_only(_smallest())
+    return read_only(_smallest())
 
 
 def _case(item: pytest.Item) -> Case:
@@ -340,13 +340,3 @@ def _verify_vectors() -> None:
 def _smallest() -> dict[str, Array]:
     inputs = vectors.load()["forward/tiny"].inputs
     return {name.removeprefix("param."): value for name, value in inputs.items() if name.startswith("param.")}
-
-
-def _read_only(tensors: Tensors) -> dict[str, Array]:
-    def frozen() -> Iterator[tuple[str, Array]]:
-        for name, tensor in tensors.items():
-            copy = np.array(tensor)
-            copy.setflags(write=False)
-            yield name, copy
-
-    return dict(frozen())

@@ -25,15 +25,18 @@ from jax import Array as Tensor
 
 
 def _linear(in_features: int, out_features: int, dtype: str, rngs: nnx.Rngs) -> nnx.Linear:
-    """A layer with weights and biases uniform in +-1/sqrt(in), and IEEE products where the default is coarser."""
+    """A layer with weights and biases uniform in +-1/sqrt(in), and IEEE products where the default is coarser.
+
+    dtype may be "mixed_bfloat16", as Keras has it: float32 parameters, and bfloat16 in the layer.
+    """
     bound = in_features**-0.5
     return nnx.Linear(
         in_features,
         out_features,
         kernel_init=nnx.initializers.variance_scaling(1 / 3, "fan_in", "uniform"),
         bias_init=lambda key, shape, dtype: jax.random.uniform(key, shape, dtype, -bound, bound),
-        dtype=dtype,
-        param_dtype=dtype,
+        dtype="bfloat16" if dtype == "mixed_bfloat16" else dtype,
+        param_dtype="float32" if dtype == "mixed_bfloat16" else dtype,
         precision="highest",
         rngs=rngs,
     )
@@ -52,7 +55,7 @@ class Encoder(nnx.Module):
     def encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """x (B, D) -> mu (B, L), logvar (B, L)."""
         hidden = nnx.relu(self.fc1(x))  # (B, H)
-        return self.fc2_mu(hidden), self.fc2_logvar(hidden)
+        return self.fc2_mu(hidden).astype(x.dtype), self.fc2_logvar(hidden).astype(x.dtype)
 
 
 class Decoder(nnx.Module):
@@ -67,7 +70,7 @@ class Decoder(nnx.Module):
     def decode(self, z: Tensor) -> Tensor:
         """z (B, L) -> logits (B, D)."""
         hidden = nnx.relu(self.fc3(z))  # (B, H)
-        return self.fc4(hidden)  # (B, D)
+        return self.fc4(hidden).astype(z.dtype)  # (B, D)
 
 
 class VAE(nnx.Module):
@@ -192,13 +195,13 @@ def describe() -> dict[str, str]:
 
 
 def load(params: Tensors, *, dtype: str = "float32", device: str = "auto") -> "Model":
-    """A model holding copies of `params`.
+    """A model holding copies of `params`; dtype may also be "mixed_bfloat16" (`spec.MIXED_PRECISION`).
 
     Raises:
         TypeError, ValueError: see `parameters.sizes_of`; also for an unknown dtype or a device that is not there.
     """
     sizes = parameters.sizes_of(params)
-    checks.one_of("dtype", dtype, checks.DTYPES)
+    checks.one_of("dtype", dtype, (*checks.DTYPES, checks.MIXED))
     return Model(params, sizes, dtype, _device(device))
 
 
@@ -207,7 +210,7 @@ class Model:
 
     def __init__(self, params: Tensors, sizes: spec.Sizes, dtype: str, device: jax.Device) -> None:
         self.sizes = sizes
-        self._dtype, self._device = dtype, device
+        self._dtype, self._device = "float32" if dtype == checks.MIXED else dtype, device
         with self._placed():
             # Shapes alone: initial weights that are to be replaced need not be drawn.
             self._vae = nnx.eval_shape(partial(VAE, sizes.input_dim, sizes.latent_dim, sizes.hidden_dim, dtype=dtype))

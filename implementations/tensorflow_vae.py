@@ -54,7 +54,7 @@ class Encoder(keras.Model):
     def encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """x (B, D) -> mu (B, L), logvar (B, L)."""
         hidden = self.fc1(x)  # (B, H)
-        return self.fc2_mu(hidden), self.fc2_logvar(hidden)
+        return tf.cast(self.fc2_mu(hidden), x.dtype), tf.cast(self.fc2_logvar(hidden), x.dtype)  # of mixed precision
 
 
 class Decoder(keras.Model):
@@ -68,7 +68,7 @@ class Decoder(keras.Model):
     def decode(self, z: Tensor) -> Tensor:
         """z (B, L) -> logits (B, D)."""
         hidden = self.fc3(z)  # (B, H)
-        return self.fc4(hidden)  # (B, D)
+        return tf.cast(self.fc4(hidden), z.dtype)  # (B, D)
 
 
 class VAE(keras.Model):
@@ -77,7 +77,7 @@ class VAE(keras.Model):
     def __init__(
         self, input_dim: int = 784, latent_dim: int = 20, hidden_dim: int = 400, *, dtype: str = "float32"
     ) -> None:
-        super().__init__(dtype=dtype)
+        super().__init__(dtype=dtype, autocast=False)  # layers cast what they take; the losses are for full precision
         self.encoder = Encoder(input_dim, hidden_dim, latent_dim, dtype=dtype)
         self.decoder = Decoder(input_dim, hidden_dim, latent_dim, dtype=dtype)
         self.latent_dim = latent_dim
@@ -196,14 +196,15 @@ def describe() -> dict[str, str]:
 
 
 def load(params: Tensors, *, dtype: str = "float32", device: str = "auto") -> "Model":
-    """A model holding copies of `params`. Turns TF32 products off for the whole process: the specification wants
-    float32.
+    """A model holding copies of `params`; dtype may also be "mixed_bfloat16" (`spec.MIXED_PRECISION`).
+
+    Turns TF32 products off for the whole process: the specification wants float32.
 
     Raises:
         TypeError, ValueError: see `parameters.sizes_of`; also for an unknown dtype or a device that is not there.
     """
     sizes = parameters.sizes_of(params)
-    checks.one_of("dtype", dtype, checks.DTYPES)
+    checks.one_of("dtype", dtype, (*checks.DTYPES, checks.MIXED))
     tf.config.experimental.enable_tensor_float_32_execution(False)
     return Model(params, sizes, dtype, _device(device))
 
@@ -213,11 +214,11 @@ class Model:
 
     def __init__(self, params: Tensors, sizes: spec.Sizes, dtype: str, device: str) -> None:
         self.sizes = sizes
-        self._dtype, self._device = dtype, device
+        self._dtype, self._device = "float32" if dtype == checks.MIXED else dtype, device
         with tf.device(device):
             self._vae = VAE(sizes.input_dim, sizes.latent_dim, sizes.hidden_dim, dtype=dtype)
             # A callable, because Keras would hold a plain learning rate in float32 whatever the dtype of the model.
-            self._optimizer = Adam(learning_rate=lambda: tf.constant(spec.LEARNING_RATE, dtype))
+            self._optimizer = Adam(learning_rate=lambda: tf.constant(spec.LEARNING_RATE, self._dtype))
             self._optimizer.build(self._vae.trainable_variables)
         self._variables = {name: _variable(self._vae, name) for name in spec.PARAMETER_NAMES}
         self._set_params(params)

@@ -4,11 +4,10 @@ The first part stands alone: the model, its losses and a training epoch as a PyT
 is the contract (`shared/contract.py`): NumPy in, NumPy out, seeds and parameters that mean the same in every framework.
 
 Symbols: B images, D pixels, H hidden units, L latents. PyTorch's own initial weights are the specification's (uniform
-in +-1/sqrt(fan_in)), and so is its Adam. The contract's `train` does by hand what the first part leaves to autograd,
-which costs a quarter of a step at batch 128.
+in +-1/sqrt(fan_in)), and so is its Adam. The contract's `train` does by hand what the first part leaves to autograd:
+see `torch_step.py`. Mixed precision is PyTorch's autocast.
 """
 
-import math
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
@@ -31,7 +30,7 @@ class Encoder(nn.Module):
     def encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """x (B, D) -> mu (B, L), logvar (B, L)."""
         hidden = F.relu(self.fc1(x))  # (B, H)
-        return self.fc2_mu(hidden), self.fc2_logvar(hidden)
+        return self.fc2_mu(hidden).to(x.dtype), self.fc2_logvar(hidden).to(x.dtype)  # where autocast lowers layers
 
 
 class Decoder(nn.Module):
@@ -46,7 +45,7 @@ class Decoder(nn.Module):
         """z (B, L) -> logits (B, D)."""
         hidden = F.relu(self.fc3(z))  # (B, H)
         logits: Tensor = self.fc4(hidden)  # (B, D)
-        return logits
+        return logits.to(z.dtype)
 
 
 class VAE(nn.Module):
@@ -112,7 +111,8 @@ def train(model: VAE, data_loader: Iterable[Tensor | Sequence[Tensor]], optimize
 # The contract
 # -----------------------------------------------------------------------------------------------------------
 
-from shared import checks, parameters, spec, stream  # noqa: E402 -- nothing above needs this project
+from implementations.torch_step import Step, by_name  # noqa: E402 -- nothing above needs this project
+from shared import checks, parameters, spec, stream  # noqa: E402
 from shared.contract import Array, Losses, Tensors  # noqa: E402
 from shared.resident import ResidentImages  # noqa: E402
 
@@ -129,14 +129,15 @@ def describe() -> dict[str, str]:
 
 
 def load(params: Tensors, *, dtype: str = "float32", device: str = "auto") -> "Model":
-    """A model holding copies of `params`. Turns TF32 products off for the whole process: the specification wants
-    float32.
+    """A model holding copies of `params`; dtype may also be "mixed_bfloat16" (`spec.MIXED_PRECISION`).
+
+    Turns TF32 products off for the whole process: the specification wants float32.
 
     Raises:
         TypeError, ValueError: see `parameters.sizes_of`; also for an unknown dtype or a device that is not there.
     """
     sizes = parameters.sizes_of(params)
-    checks.one_of("dtype", dtype, checks.DTYPES)
+    checks.one_of("dtype", dtype, (*checks.DTYPES, checks.MIXED))
     torch.set_float32_matmul_precision("highest")
     return Model(params, sizes, dtype, _device(device))
 
@@ -146,13 +147,15 @@ class Model:
 
     def __init__(self, params: Tensors, sizes: spec.Sizes, dtype: str, device: torch.device) -> None:
         self.sizes = sizes
-        self._dtype, self._numpy_dtype, self._device = getattr(torch, dtype), np.dtype(dtype), device
+        self._numpy_dtype = np.dtype("float32" if dtype == checks.MIXED else dtype)
+        self._dtype, self._device = getattr(torch, self._numpy_dtype.name), device
+        self._mixed = dtype == checks.MIXED
         self._vae = VAE(sizes.input_dim, sizes.latent_dim, sizes.hidden_dim).to(device, self._dtype)
         self._parameters = dict(self._vae.named_parameters())  # PyTorch's names are the canonical ones
         # All parameters lie in one vector, so that a step of Adam is one kernel; gradient and moments lie beside it.
         count = sum(parameter.numel() for parameter in self._parameters.values())
         vector, gradient, m, v = self._put(np.zeros((4, count)))  # like images, in large pages: see `_put`
-        for name, view in _by_name(vector, sizes).items():
+        for name, view in by_name(vector, sizes).items():
             self._parameters[name].data = view  # from here on the module's parameters look into the vector
         self._set_params(params)
         self._vector = nn.Parameter(vector)
@@ -171,7 +174,7 @@ class Model:
 
     @torch.no_grad()
     def encode(self, x: Array) -> tuple[Array, Array]:
-        mu, logvar = self._vae.encoder.encode(self._put(checks.images(x, self.sizes.input_dim)))
+        mu, logvar = self._encoded(x)
         return _array(mu), _array(logvar)
 
     @torch.no_grad()
@@ -181,12 +184,15 @@ class Model:
 
     @torch.no_grad()
     def decode(self, z: Array) -> Array:
-        return _array(self._vae.decoder.decode(self._put(checks.latents("z", z, self.sizes.latent_dim))))
+        z = checks.latents("z", z, self.sizes.latent_dim)
+        with self._precision():
+            return _array(self._vae.decoder.decode(self._put(z)))
 
     @torch.no_grad()
     def losses(self, x: Array, noise: Array) -> Losses:
         batch = checks.batch(x, noise, self.sizes.input_dim, self.sizes.latent_dim)
-        reconstruction, kl = self._vae.negative_elbo(*map(self._put, batch))
+        with self._precision():
+            reconstruction, kl = self._vae.negative_elbo(*map(self._put, batch))
         return Losses(_array(reconstruction), _array(kl))
 
     @torch.no_grad()
@@ -197,7 +203,8 @@ class Model:
 
     def gradients(self, x: Array, noise: Array) -> dict[str, Array]:
         batch = checks.batch(x, noise, self.sizes.input_dim, self.sizes.latent_dim)
-        reconstruction, kl = self._vae.negative_elbo(*map(self._put, batch))
+        with self._precision():
+            reconstruction, kl = self._vae.negative_elbo(*map(self._put, batch))
         gradients = torch.autograd.grad((reconstruction + kl).sum(), list(self._parameters.values()))
         return {name: _array(gradient) for name, gradient in zip(self._parameters, gradients, strict=True)}
 
@@ -208,7 +215,8 @@ class Model:
         rows = torch.tensor(np.ascontiguousarray(order), device=self._device)  # (K, B)
         noises = self._put(noise)  # (K, B, L)
         objectives = torch.empty(len(order), dtype=self._dtype, device=self._device)  # (K,)
-        step = _Step(self._vector, self.sizes, order.shape[1])
+        layers = torch.bfloat16 if self._mixed else self._dtype
+        step = Step(self._vector, self.sizes, order.shape[1], layers)
         for k, (step_rows, step_noise) in enumerate(zip(rows, noises, strict=True)):
             torch.index_select(images, 0, step_rows, out=step.x)
             objectives[k] = step.forward(step_noise)
@@ -231,16 +239,27 @@ class Model:
 
     @torch.no_grad()
     def sample(self, x: Array, seed: int) -> Array:
-        mu, logvar = self._vae.encoder.encode(self._put(checks.images(x, self.sizes.input_dim)))
-        return _array(self._vae.reparameterize(mu, logvar, self._noise(len(x), seed)))
+        return _array(self._vae.reparameterize(*self._encoded(x), self._noise(len(x), seed)))
 
     @torch.no_grad()
     def generate(self, n: int, seed: int) -> Array:
-        return _array(self._vae.generate(self._noise(checks.count("n", n), seed)))
+        z = self._noise(checks.count("n", n), seed)
+        with self._precision():
+            return _array(self._vae.generate(z))
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Copies and pickles are made from the state: copied views would have lost their vector."""
-        return _restored, (self.state(), str(self._numpy_dtype), self._device.type)
+        dtype = checks.MIXED if self._mixed else self._numpy_dtype.name
+        return _restored, (self.state(), dtype, self._device.type)
+
+    def _precision(self) -> torch.autocast:
+        """Layers in bfloat16 if the model's precision is mixed; else not, whatever the caller has set."""
+        return torch.autocast(self._device.type, torch.bfloat16, enabled=self._mixed)
+
+    def _encoded(self, x: Array) -> tuple[Tensor, Tensor]:
+        images = self._put(checks.images(x, self.sizes.input_dim))  # (B, D)
+        with self._precision():
+            return self._vae.encoder.encode(images)
 
     def _noise(self, rows: int, seed: int) -> Tensor:
         seed = stream.check_seed(seed)
@@ -257,7 +276,7 @@ class Model:
     def _moments(self) -> Iterator[tuple[str, str, Tensor]]:
         """Adam's moments: m or v, the name of a parameter, a view of the vector that holds it."""
         for k, key in (("m", "exp_avg"), ("v", "exp_avg_sq")):
-            views = _by_name(self._adam[key], self.sizes)
+            views = by_name(self._adam[key], self.sizes)
             yield from ((k, name, views[name]) for name in self._parameters)
 
     def _put(self, array: Array) -> Tensor:
@@ -269,86 +288,6 @@ def _restored(state: Tensors, dtype: str, device: str) -> Model:
     model = load({name: state[name] for name in spec.PARAMETER_NAMES}, dtype=dtype, device=device)
     model.load_state(state)
     return model
-
-
-class _Step:
-    """Forward and backward pass of `VAE.negative_elbo` over B images, by hand: without a tape, in memory made once.
-
-    The suite holds both to the same vectors: `gradients` goes through autograd, `train` through here.
-    """
-
-    def __init__(self, vector: nn.Parameter, sizes: spec.Sizes, rows: int) -> None:
-        assert vector.grad is not None
-        self._weights, self._gradients = _by_layer(vector.detach(), sizes), _by_layer(vector.grad, sizes)
-        d, h, l = sizes  # noqa: E741 -- D, H, L are the symbols of the text
-        self.x, self._logits, self._d_logits = (vector.new_empty(rows, d) for _ in range(3))  # (B, D)
-        self._hidden, self._hidden3, self._d_hidden, self._d_hidden3 = (vector.new_empty(rows, h) for _ in range(4))
-        self._posterior, self._d_posterior = (vector.new_empty(rows, 2 * l) for _ in range(2))  # mu, logvar: (B, 2 L)
-        self._std, self._z, self._d_z = (vector.new_empty(rows, l) for _ in range(3))  # (B, L)
-
-    def forward(self, noise: Tensor) -> Tensor:
-        """noise (B, L), for the images in `x` -> the objective, shape ()."""
-        mu, logvar = self._posterior.chunk(2, dim=1)  # (B, L) each
-        self._linear("fc1", self.x, out=self._hidden).relu_()  # (B, H)
-        self._linear("fc2", self._hidden, out=self._posterior)
-        torch.exp(logvar / 2, out=self._std)
-        torch.addcmul(mu, self._std, noise, out=self._z)
-        self._linear("fc3", self._z, out=self._hidden3).relu_()  # (B, H)
-        self._linear("fc4", self._hidden3, out=self._logits)
-        reconstruction = F.binary_cross_entropy_with_logits(self._logits, self.x, reduction="sum")
-        return reconstruction + kl_divergence(mu, logvar).sum()
-
-    def backward(self, noise: Tensor) -> None:
-        """Gradients of what `forward` returned, into the vector's `grad`, from the last layer to the first."""
-        mu, logvar = self._posterior.chunk(2, dim=1)  # (B, L) each
-        d_mu, d_logvar = self._d_posterior.chunk(2, dim=1)  # (B, L) each
-        torch.sigmoid(self._logits, out=self._d_logits).sub_(self.x)  # (B, D)
-        self._d_linear("fc4", self._hidden3, self._d_logits, out=self._d_hidden3)
-        _d_relu(self._hidden3, self._d_hidden3)
-        self._d_linear("fc3", self._z, self._d_hidden3, out=self._d_z)
-        torch.add(self._d_z, mu, out=d_mu)
-        # d_mu has what it needs of d_z, which is overwritten now.
-        torch.mul(self._d_z.mul_(noise).mul_(self._std).add_(torch.expm1(logvar)), 0.5, out=d_logvar)
-        self._d_linear("fc2", self._hidden, self._d_posterior, out=self._d_hidden)
-        _d_relu(self._hidden, self._d_hidden)
-        self._d_linear("fc1", self.x, self._d_hidden)
-
-    def _linear(self, layer: str, x: Tensor, *, out: Tensor) -> Tensor:
-        """x (B, in) -> (B, out)."""
-        return torch.addmm(self._weights[f"{layer}.bias"], x, self._weights[f"{layer}.weight"].T, out=out)
-
-    def _d_linear(self, layer: str, x: Tensor, d_output: Tensor, *, out: Tensor | None = None) -> None:
-        """x (B, in), d_output (B, out) -> gradients of weight and bias, and in `out`, if asked for, of x (B, in)."""
-        torch.mm(d_output.T, x, out=self._gradients[f"{layer}.weight"])
-        torch.sum(d_output, dim=0, out=self._gradients[f"{layer}.bias"])
-        if out is not None:
-            torch.mm(d_output, self._weights[f"{layer}.weight"], out=out)
-
-
-def _d_relu(hidden: Tensor, d_hidden: Tensor) -> None:
-    """Zeroes `d_hidden` where relu did: its derivative at 0 is 0. (The public `threshold` has no backward to call.)"""
-    torch.ops.aten.threshold_backward.grad_input(d_hidden, hidden, 0, grad_input=d_hidden)
-
-
-def _by_layer(vector: Tensor, sizes: spec.Sizes) -> dict[str, Tensor]:
-    """Views of a vector: weights and biases by layer. mu and logvar are one layer, fc2: they take the same input."""
-    d, h, l = sizes  # noqa: E741 -- D, H, L are the symbols of the text
-    layers = {"fc1": (h, d), "fc2": (2 * l, h), "fc3": (h, l), "fc4": (d, h)}
-    shapes: dict[str, tuple[int, ...]] = {f"{layer}.weight": shape for layer, shape in layers.items()}
-    shapes |= {f"{layer}.bias": shape[:1] for layer, shape in layers.items()}
-    parts = torch.split(vector, [math.prod(shape) for shape in shapes.values()])
-    return {name: part.view(shape) for part, (name, shape) in zip(parts, shapes.items(), strict=True)}
-
-
-def _by_name(vector: Tensor, sizes: spec.Sizes) -> dict[str, Tensor]:
-    """Views of a vector under canonical names: those of `_by_layer`, fc2 in its halves."""
-    layers = _by_layer(vector, sizes)
-    views: dict[str, Tensor] = {}
-    for kind in ("weight", "bias"):
-        views[f"encoder.fc1.{kind}"] = layers[f"fc1.{kind}"]
-        views[f"encoder.fc2_mu.{kind}"], views[f"encoder.fc2_logvar.{kind}"] = layers[f"fc2.{kind}"].chunk(2)
-        views |= {f"decoder.{layer}.{kind}": layers[f"{layer}.{kind}"] for layer in ("fc3", "fc4")}
-    return views
 
 
 def _device(device: str) -> torch.device:

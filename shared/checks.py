@@ -9,6 +9,7 @@ import numpy.typing as npt
 from shared.contract import Array
 
 DTYPES: Final = ("float32", "float64")
+MIXED: Final = "mixed_bfloat16"  # float32 with layers in bfloat16, as Keras calls it; no port needs to offer it
 DEVICES: Final = ("auto", "cpu", "cuda")
 
 

@@ -47,6 +47,14 @@ class Arithmetic:
         total: Real = np.sum(terms, axis=axis)
         return total
 
+    def linear(self, x: Real, weight: Real, bias: Real) -> Real:
+        """A layer: x (B, in) -> (B, out)."""
+        return self.rounded(self.matmul(x, weight.T) + bias)
+
+    def d_linear(self, d_output: Real, x: Real) -> tuple[Real, Real]:
+        """Gradients of a layer's weight (out, in) and bias (out,), from that of its output (B, out)."""
+        return self.matmul(d_output.T, x), self.sum(d_output, axis=0)
+
 
 EXACT = Arithmetic()
 # Roundings that an exp, log or sigmoid is worth: vectorised ones err by up to four units in the last place.
@@ -67,9 +75,7 @@ class Forward(NamedTuple):
 
 def linear(params: Params, layer: str, x: Real, ar: Arithmetic = EXACT) -> Real:
     """x W^T + b: (B, in) -> (B, out)."""
-    product = ar.matmul(x, params[f"{layer}.weight"].T)
-    bias = params[f"{layer}.bias"]
-    return ar.rounded(product + bias)
+    return ar.linear(x, params[f"{layer}.weight"], params[f"{layer}.bias"])
 
 
 def encode(params: Params, x: Real, ar: Arithmetic = EXACT) -> tuple[Real, Real, Real]:
@@ -182,8 +188,7 @@ def backward(params: Params, step: Forward, x: Real, noise: Real, ar: Arithmetic
     }
     gradients = {}
     for layer, (d_output, inputs) in layers.items():
-        gradients[f"{layer}.weight"] = ar.matmul(d_output.T, inputs)  # (out, in)
-        gradients[f"{layer}.bias"] = ar.sum(d_output, axis=0)  # (out,)
+        gradients[f"{layer}.weight"], gradients[f"{layer}.bias"] = ar.d_linear(d_output, inputs)
     return gradients
 
 

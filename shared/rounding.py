@@ -28,6 +28,8 @@ What is tight enough, and what is not, `conformance/headroom.py` judges on the b
 float64 profile: errors are proportional to u while they are small, so the model runs at u = 2^-40, where the oracle's
 own rounding does not show, and its result is scaled by 2^-12 (one bit more than 2^-13, for the oracle is itself
 rounded).
+
+Mixed profile: float32, but for the layers, which compute in bfloat16 (`MixedArithmetic`).
 """
 
 from collections.abc import Callable
@@ -35,6 +37,7 @@ from typing import Final
 
 import numpy as np
 
+from shared import checks
 from shared.contract import Array
 from shared.oracle import Arithmetic, Real
 
@@ -44,8 +47,9 @@ from shared.oracle import Arithmetic, Real
 SAFETY: Final = 10.0
 REPETITIONS: Final = 64
 
-UNIT_ROUNDOFF: Final = {"float32": 2.0**-24, "float64": 2.0**-40}  # at which the model runs
-SCALE: Final = {"float32": 1.0, "float64": 2.0**-12}  # from there to the profile's own precision
+UNIT_ROUNDOFF: Final = {"float32": 2.0**-24, "float64": 2.0**-40, checks.MIXED: 2.0**-24}  # at which the model runs
+SCALE: Final = {"float32": 1.0, "float64": 2.0**-12, checks.MIXED: 1.0}  # from there to the profile's own precision
+BFLOAT16_ROUNDOFF: Final = 2.0**-8  # it keeps eight bits
 
 
 class RoundedArithmetic(Arithmetic):
@@ -87,21 +91,41 @@ class RoundedArithmetic(Arithmetic):
         return self.rounded(total, magnitude)
 
 
+class MixedArithmetic(RoundedArithmetic):
+    """float32 in which every layer is computed in bfloat16: what goes into a product is rounded to it, and so is what
+    comes out, of the backward pass too; sums within a product are float32. A layer's bias is added before its output is
+    rounded, or after, which rounds twice. See `spec.MIXED_PRECISION`."""
+
+    def linear(self, x: Real, weight: Real, bias: Real) -> Real:
+        return self._coarse(self.matmul(x, weight.T) + self._coarse(bias))
+
+    def d_linear(self, d_output: Real, x: Real) -> tuple[Real, Real]:
+        return self.matmul(d_output.T, x), self._coarse(self.sum(self._coarse(d_output), axis=0))
+
+    def matmul(self, a: Real, b: Real) -> Real:
+        return self._coarse(super().matmul(self._coarse(a), self._coarse(b)))
+
+    def _coarse(self, value: Real) -> Real:
+        return value * (1.0 + BFLOAT16_ROUNDOFF * (2.0 * self._random.random(size=value.shape) - 1.0))
+
+
 def tolerances(
     compute: Callable[[Arithmetic], dict[str, Array]],
     profile: str,
     *,
     repetitions: int = REPETITIONS,
 ) -> dict[str, Array]:
-    """The tolerance of each tensor that `compute` returns, element by element, for "float32" or "float64".
+    """The tolerance of each tensor that `compute` returns, element by element, for "float32", "float64" or the mixed
+    profile.
 
     `compute` runs the oracle with the arithmetic it is given. Errors are those from the exact result.
     """
     exact = compute(Arithmetic())
     errors = {name: np.zeros(np.shape(value)) for name, value in exact.items()}  # summed over the repetitions
     squares = {name: np.zeros(np.shape(value)) for name, value in exact.items()}
+    arithmetic = MixedArithmetic if profile == checks.MIXED else RoundedArithmetic
     for repetition in range(1, repetitions + 1):
-        disturbed = compute(RoundedArithmetic(UNIT_ROUNDOFF[profile], repetition))
+        disturbed = compute(arithmetic(UNIT_ROUNDOFF[profile], repetition))
         for name, value in exact.items():
             error = disturbed[name] - value
             errors[name] += error

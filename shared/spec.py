@@ -87,3 +87,10 @@ CLAUSES: Final[Mapping[str, str]] = MappingProxyType(
         "sampling": "sample(x, seed) draws from q(z|x), generate(n, seed) from the prior; equal seeds draw alike.",
     }
 )
+
+# No clause: a port without this mode conforms, and one with it is graded apart, by `python -m conformance mixed`.
+MIXED_PRECISION: Final = (
+    "load(params, dtype='mixed_bfloat16'): layers compute in bfloat16. What goes into their products and what comes "
+    "out, forward and backward, is rounded to bfloat16, to nearest; the sums within are float32. Everything else is "
+    "float32: parameters, what is computed between the layers, losses, Adam, and the arrays that go in and out."
+)

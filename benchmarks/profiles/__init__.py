@@ -1,8 +1,8 @@
 """Where the time of training goes, operation by operation, as each framework's own profiler tells it.
 
-`python -m benchmarks.profiles MODULE IMAGES.npy BATCH` profiles the calls to `train` of one epoch, after an epoch that
-compiles, and prints {"seconds": S, "steps": K, "operations": [{"name": ..., "seconds": ...}, ...]}. The times are those
-of all threads together: with two threads at work, a second has two.
+`python -m benchmarks.profiles MODULE IMAGES.npy BATCH DTYPE` profiles the calls to `train` of one epoch, after an epoch
+that compiles, and prints {"seconds": S, "steps": K, "operations": [{"name": ..., "seconds": ...}, ...]}. The times are
+those of all threads together: with two threads at work, a second has two.
 """
 
 import json
@@ -29,14 +29,14 @@ PROFILERS: Final = MappingProxyType(
 )
 
 
-def profile(module: str, images: Path, batch: int) -> Profile:
+def profile(module: str, images: Path, batch: int, dtype: str) -> Profile:
     """Profiles `module` in a process of its own.
 
     Raises:
         RuntimeError: it failed; the message is one line.
     """
     try:
-        line = processes.output(["-m", "benchmarks.profiles", module, str(images), str(batch)])
+        line = processes.output(["-m", "benchmarks.profiles", module, str(images), str(batch), dtype])
     except RuntimeError as error:
         raise RuntimeError(f"{module}: {str(error).removeprefix('ValueError: ')}") from None
     found: dict[str, Any] = json.loads(line)
@@ -52,7 +52,8 @@ def show(modules: Sequence[str], plan: Plan, dataset: Dataset, console: Console)
         for module in modules:
             try:
                 for batch in plan.batches:
-                    table.show_profile(f"{module}, batch {batch}", profile(module, images.path, batch), console)
+                    found = profile(module, images.path, batch, plan.dtype)
+                    table.show_profile(f"{module}, batch {batch}, {plan.dtype}", found, console)
             except RuntimeError as error:
                 failed.append(str(error))
     return failed

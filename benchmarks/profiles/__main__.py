@@ -7,7 +7,6 @@ import time
 from typing import Any, cast
 
 from benchmarks import data, profiles
-from benchmarks.gate import DTYPE
 from benchmarks.worker import SEED, train_calls
 from shared import parameters
 from shared.contract import Backend
@@ -16,7 +15,7 @@ from shared.spec import Sizes
 
 def main() -> None:
     """The entry point."""
-    name, images, batch = sys.argv[1:]
+    name, images, batch, dtype = sys.argv[1:]
     module = cast(Backend, importlib.import_module(name))
     framework = module.describe()["framework"]
     if framework not in profiles.PROFILERS:
@@ -24,7 +23,7 @@ def main() -> None:
         raise ValueError(f"got the framework {framework!r}, whose profiler is not known here; expected {known}")
     profiler: Any = importlib.import_module(profiles.PROFILERS[framework])
     x = data.read_frozen(images)
-    model = module.load(parameters.initial(SEED, Sizes(input_dim=x.shape[1])), dtype=DTYPE, device="auto")
+    model = module.load(parameters.initial(SEED, Sizes(input_dim=x.shape[1])), dtype=dtype, device="auto")
     calls = train_calls(x, model, int(batch))
     seconds = 0.0
 

@@ -91,7 +91,7 @@ def _shares(seen: Seen) -> list[float]:
         expected, actual = seen.expected[name], seen.actual[name]
         with np.errstate(all="ignore"):
             held = expected.astype(np.float32)  # what overflows float32 says nothing either way
-            room = allowed + np.abs(np.spacing(held)) + flushed_below(np.float32)
+            room = allowed + np.abs(np.spacing(held)) + flushed_below("float32")
             error = np.where(np.isfinite(held), np.abs(actual - expected) / room, 0.0)
         if not (error <= 1.0).all():
             return []

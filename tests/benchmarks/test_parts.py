@@ -25,17 +25,38 @@ def test_gate_wants_every_chapter(ports: Callable[..., str]) -> None:
     assert "absent ability 'gradients'" in verdict.refusal
 
 
+MIXED = """
+    pass
+
+def load(params, *, dtype="float32", device="auto"):
+    if dtype == "mixed_bfloat16":  # as exact as can be: that is no bug
+        dtype = "float32"
+    return Port(oracle.load(params, dtype=dtype, device=device))
+"""
+
+
+def test_gate_of_mixed_precision(ports: Callable[..., str]) -> None:
+    assert gate.grade(ports("mixed_vae", MIXED), checks.MIXED).refusal == ""
+    refusal = gate.grade(ports("unmixed_vae"), checks.MIXED).refusal
+    assert refusal.startswith("unmixed_vae offers no mixed precision: load(params, dtype='mixed_bfloat16') raises")
+    half = MIXED.replace('dtype = "float32"', 'dtype, params = "float32", {k: v / 2 for k, v in params.items()}')
+    refusal = gate.grade(ports("half_vae", half), checks.MIXED).refusal
+    assert refusal.startswith("mixed precision of half_vae: does not conform: ")
+
+
 def test_participants_take_turns() -> None:
     offers = {"a": ["first_epoch", "fit", "train", "encode"], "b": ["first_epoch", "fit", "train"], "r": ["products"]}
     some = Plan(batches=(1, 2), images=2, repetitions=2, import_repetitions=1)
     turns = plan.schedule(some, offers)
     assert [(turn.participant, turn.measure) for turn in turns if (turn.round, turn.batch) == (2, 1)] == [
         ("r", "products"),
-        ("a", "fit"),
-        ("b", "fit"),
         ("a", "train"),
+        ("a", "fit"),
         ("b", "train"),
+        ("b", "fit"),
     ]
+    first = [turn.measure for turn in turns if (turn.round, turn.batch, turn.participant) == (1, 1, "a")]
+    assert first == ["fit", "train"]
     assert [turn.participant for turn in turns if turn.measure == "encode"] == ["a", "a"]
     assert len(set(turns)) == len(turns) == 2 * (2 + 2 * 5) + 2
     assert all(one.batch is None or two.batch is None or one.batch <= two.batch for one, two in pairwise(turns))

@@ -30,7 +30,7 @@ def test_profile_is_of_the_calls_to_train_longest_first(
     )
     (tmp_path / "fake_profiler.py").write_text(PROFILER, encoding="utf-8")
     monkeypatch.chdir(tmp_path)
-    found = profiles.profile(ports("a_vae"), tmp_path / "images.npy", 64)
+    found = profiles.profile(ports("a_vae"), tmp_path / "images.npy", 64, "float32")
     assert (found.steps, found.operations) == (5, [Operation("multiply", 0.003), Operation("add", 0.001)])
     assert found.seconds > 0
 

@@ -38,7 +38,7 @@ SLOW = STEADY.replace("0.05", "0.075")  # half as much again
 
 @pytest.fixture
 def ungated(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(gate, "grade", lambda _: PASSED)
+    monkeypatch.setattr(gate, "grade", lambda *_: PASSED)
     monkeypatch.setattr(products, "installed", lambda: ["numpy"])  # whatever else there is
 
 
@@ -88,6 +88,34 @@ def test_slower_training_is_seen(
     console = Console(width=80, file=io.StringIO(), record=True)
     table.show(found, "tiny", console)
     assert re.search(r"^slow_vae .*\) +- *$", console.export_text(), re.MULTILINE)  # no images/s for generate
+
+
+LOADED = """
+    pass
+
+def load(params, *, dtype="float32", device="auto"):
+    assert dtype == "mixed_bfloat16"
+    return Port(oracle.load(params, device=device))
+"""
+
+
+@pytest.mark.usefixtures("ungated")
+def test_mixed_precision_is_loaded_and_told(
+    ports: Callable[..., str], measure: Callable[..., run.Measured], schema: dict[str, Any]
+) -> None:
+    ports("mixed_vae", LOADED)
+    found = results.report(measure("mixed_vae", plan=replace(TINY, dtype="mixed_bfloat16")))
+    jsonschema.Draft202012Validator(schema).validate(found)
+    assert (found["protocol"]["dtype"], found["protocol"]["agreement_limit"]) == ("mixed_bfloat16", 1e-2)
+    console = Console(width=80, file=io.StringIO(), record=True)
+    table.show(found, "tiny", console)
+    assert "model: 16-400-20, mixed_bfloat16; data: tiny" in console.export_text()
+
+
+def test_peers_do_not_compute_in_bfloat16() -> None:
+    result = CliRunner().invoke(cli.benchmark, ["shared.oracle", "--precision", "bf16", "--peers"])
+    assert result.exit_code == 2
+    assert result.stderr == "Error: --precision: got bf16 and peers, who compute in float32; expected one of the two\n"
 
 
 PEER = """
@@ -190,7 +218,7 @@ def test_without_the_roofline_the_run_ends(monkeypatch: pytest.MonkeyPatch, tiny
 def test_nothing_is_reported_when_nobody_is_left(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tiny: Dataset
 ) -> None:
-    monkeypatch.setattr(gate, "grade", lambda _: Verdict(3, 0, "does not conform: loss: tiny"))
+    monkeypatch.setattr(gate, "grade", lambda *_: Verdict(3, 0, "does not conform: loss: tiny"))
     monkeypatch.setattr(data, "choose", lambda *_, **__: tiny)
     out = tmp_path / "out.json"
     result = CliRunner().invoke(cli.benchmark, ["wrong_vae", "--quick", "--images", "200", "--out", str(out)])
@@ -205,7 +233,7 @@ def test_nothing_is_reported_when_nobody_is_left(
 INTERRUPTED = """
 import sys
 from benchmarks import cli, gate
-gate.grade = lambda module: gate.Verdict(1, 0, "")
+gate.grade = lambda module, dtype: gate.Verdict(1, 0, "")
 cli.main()
 """
 

@@ -1,0 +1,122 @@
+"""A training step of the PyTorch backend by hand: what autograd and ten separate parameters would cost is saved.
+
+All parameters lie in one vector, so that a step of Adam is one kernel; `by_name` gives the views of it that a `VAE`
+holds. `torch_vae.py` has the model; the suite holds both ways to the same vectors: `gradients` goes through autograd,
+`train` through here.
+
+Symbols: B images, D pixels, H hidden units, L latents.
+"""
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from shared import spec
+
+
+class Step:
+    """Forward and backward pass of `VAE.negative_elbo` over B images: without a tape, in memory made once.
+
+    Layers compute in the dtype `layers`, which is the vector's own, or bfloat16 for mixed precision: what goes into
+    them is then rounded into a second buffer, and what comes out is copied back.
+    """
+
+    def __init__(self, vector: nn.Parameter, sizes: spec.Sizes, rows: int, layers: torch.dtype) -> None:
+        assert vector.grad is not None
+        d, h, l = sizes  # noqa: E741 -- D, H, L are the symbols of the text
+        self._vector, self._gradient = _Twin(vector.detach(), layers), _Twin(vector.grad, layers)
+        self._weights, self._gradients = (_by_layer(twin.layers, sizes) for twin in (self._vector, self._gradient))
+        self._x, self._logits, self._d_logits = (_Twin(vector.new_empty(rows, d), layers) for _ in range(3))  # (B, D)
+        # mu and logvar beside each other, (B, 2 L)
+        self._posterior, self._d_posterior = (_Twin(vector.new_empty(rows, 2 * l), layers) for _ in range(2))
+        self._z, self._d_z = (_Twin(vector.new_empty(rows, l), layers) for _ in range(2))  # (B, L)
+        self._std = vector.new_empty(rows, l)  # (B, L)
+        self._hidden, self._hidden3, self._d_hidden, self._d_hidden3 = (
+            vector.new_empty(rows, h, dtype=layers) for _ in range(4)
+        )  # (B, H)
+        self.x = self._x.outside  # where the images of a step are to be put, (B, D)
+
+    def forward(self, noise: Tensor) -> Tensor:
+        """noise (B, L), for the images in `x` -> the objective, shape ()."""
+        self._vector.enter()
+        self._linear("fc1", self._x.enter(), out=self._hidden).relu_()  # (B, H)
+        self._linear("fc2", self._hidden, out=self._posterior.layers)
+        mu, logvar = self._posterior.leave().chunk(2, dim=1)  # (B, L) each
+        torch.exp(logvar / 2, out=self._std)
+        torch.addcmul(mu, self._std, noise, out=self._z.outside)
+        self._linear("fc3", self._z.enter(), out=self._hidden3).relu_()  # (B, H)
+        self._linear("fc4", self._hidden3, out=self._logits.layers)
+        logits = self._logits.leave()  # (B, D)
+        reconstruction = F.binary_cross_entropy_with_logits(logits, self.x, reduction="sum")
+        return reconstruction + 0.5 * (mu.square() + logvar.exp() - 1.0 - logvar).sum()
+
+    def backward(self, noise: Tensor) -> None:
+        """Gradients of what `forward` returned, into the vector's `grad`, from the last layer to the first."""
+        mu, logvar = self._posterior.outside.chunk(2, dim=1)  # (B, L) each
+        d_mu, d_logvar = self._d_posterior.outside.chunk(2, dim=1)  # (B, L) each
+        torch.sigmoid(self._logits.outside, out=self._d_logits.outside).sub_(self.x)  # (B, D)
+        self._d_linear("fc4", self._hidden3, self._d_logits.enter(), out=self._d_hidden3)
+        _d_relu(self._hidden3, self._d_hidden3)
+        self._d_linear("fc3", self._z.layers, self._d_hidden3, out=self._d_z.layers)
+        d_z = self._d_z.leave()  # (B, L)
+        torch.add(d_z, mu, out=d_mu)
+        # d_mu has what it needs of d_z, which is overwritten now.
+        torch.mul(d_z.mul_(noise).mul_(self._std).add_(torch.expm1(logvar)), 0.5, out=d_logvar)
+        self._d_linear("fc2", self._hidden, self._d_posterior.enter(), out=self._d_hidden)
+        _d_relu(self._hidden, self._d_hidden)
+        self._d_linear("fc1", self._x.layers, self._d_hidden)
+        self._gradient.leave()
+
+    def _linear(self, layer: str, x: Tensor, *, out: Tensor) -> Tensor:
+        """x (B, in) -> (B, out)."""
+        return torch.addmm(self._weights[f"{layer}.bias"], x, self._weights[f"{layer}.weight"].T, out=out)
+
+    def _d_linear(self, layer: str, x: Tensor, d_output: Tensor, *, out: Tensor | None = None) -> None:
+        """x (B, in), d_output (B, out) -> gradients of weight and bias, and in `out`, if asked for, of x (B, in)."""
+        torch.mm(d_output.T, x, out=self._gradients[f"{layer}.weight"])
+        torch.sum(d_output, dim=0, out=self._gradients[f"{layer}.bias"])
+        if out is not None:
+            torch.mm(d_output, self._weights[f"{layer}.weight"], out=out)
+
+
+class _Twin:
+    """A tensor between layers and its copy within them; one and the same where their dtypes are."""
+
+    def __init__(self, outside: Tensor, layers: torch.dtype) -> None:
+        self.outside, self.layers = outside, outside.to(layers)
+
+    def enter(self) -> Tensor:
+        """Rounded to the dtype of the layers."""
+        return self.layers if self.layers is self.outside else self.layers.copy_(self.outside)
+
+    def leave(self) -> Tensor:
+        """Back from the layers."""
+        return self.outside if self.layers is self.outside else self.outside.copy_(self.layers)
+
+
+def by_name(vector: Tensor, sizes: spec.Sizes) -> dict[str, Tensor]:
+    """Views of a vector of all parameters under their canonical names."""
+    layers = _by_layer(vector, sizes)
+    views: dict[str, Tensor] = {}
+    for kind in ("weight", "bias"):
+        views[f"encoder.fc1.{kind}"] = layers[f"fc1.{kind}"]
+        views[f"encoder.fc2_mu.{kind}"], views[f"encoder.fc2_logvar.{kind}"] = layers[f"fc2.{kind}"].chunk(2)
+        views |= {f"decoder.{layer}.{kind}": layers[f"{layer}.{kind}"] for layer in ("fc3", "fc4")}
+    return views
+
+
+def _by_layer(vector: Tensor, sizes: spec.Sizes) -> dict[str, Tensor]:
+    """Views of a vector: weights and biases by layer. mu and logvar are one layer, fc2: they take the same input."""
+    d, h, l = sizes  # noqa: E741 -- D, H, L are the symbols of the text
+    layers = {"fc1": (h, d), "fc2": (2 * l, h), "fc3": (h, l), "fc4": (d, h)}
+    shapes: dict[str, tuple[int, ...]] = {f"{layer}.weight": shape for layer, shape in layers.items()}
+    shapes |= {f"{layer}.bias": shape[:1] for layer, shape in layers.items()}
+    parts = torch.split(vector, [math.prod(shape) for shape in shapes.values()])
+    return {name: part.view(shape) for part, (name, shape) in zip(parts, shapes.items(), strict=True)}
+
+
+def _d_relu(hidden: Tensor, d_hidden: Tensor) -> None:
+    """Zeroes `d_hidden` where relu did: its derivative at 0 is 0. (The public `threshold` has no backward to call.)"""
+    torch.ops.aten.threshold_backward.grad_input(d_hidden, hidden, 0, grad_input=d_hidden)
