@@ -108,5 +108,8 @@ class Backend(Protocol):
         ...
 
     def load(self, params: Tensors, *, dtype: str = "float32", device: str = "auto") -> FullModel:
-        """A model holding copies of `params`; the sizes are read from the shapes."""
+        """A model holding copies of `params`; the sizes are read from the shapes.
+
+        dtype is "float32" or "float64"; a backend may offer "mixed_bfloat16" too: see `spec.MIXED_PRECISION`.
+        """
         ...
