@@ -148,8 +148,8 @@ def benchmark(
     import json
 
     from benchmarks import data as images_of
+    from benchmarks import machine, plan, results, run, table
     from benchmarks import peers as known_peers
-    from benchmarks import plan, results, run, table
     from benchmarks.progress import Progress
     from shared import checks, files
 
@@ -159,6 +159,8 @@ def benchmark(
         )
     if (mixed := precision == "bf16") and (chosen_peers or peers):
         raise ValueError(f"--precision: got {precision} and peers, who compute in float32; expected one of the two")
+    if mixed and machine.lacks_bfloat16():
+        click.echo("--precision: this CPU has no instructions for bfloat16, so that it is emulated", err=True)
     names = known_peers.choose(chosen_peers, everyone=not (quick or mixed) if peers is None else peers)
     dataset = images_of.choose(data, quick=quick)
     usual = plan.QUICK if quick else plan.FULL

@@ -18,6 +18,8 @@ _THREAD_VARIABLES: Final = (
     "XLA_FLAGS",
 )
 
+_BFLOAT16: Final = {"avx512_bf16", "amx_bf16", "bf16"}  # as Linux calls them, on x86 and on ARM
+
 
 def machine() -> dict[str, Any]:
     """CPU, cores and memory; None for what the system does not tell."""
@@ -38,6 +40,16 @@ def software() -> dict[str, Any]:
         "commit": _commit(),
         "thread_settings": {name: os.environ[name] for name in _THREAD_VARIABLES if name in os.environ},
     }
+
+
+def lacks_bfloat16(cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:
+    """Whether Linux lists the CPU's instructions and none of them multiplies bfloat16; false if nothing is known."""
+    try:
+        lines = cpuinfo.read_text(encoding="utf-8", errors="replace").splitlines()
+        words = next(line.split() for line in lines if line.startswith(("flags", "Features")))
+    except (OSError, StopIteration):
+        return False
+    return not _BFLOAT16 & set(words)
 
 
 class CpuMeter:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from benchmarks import data, gate, imports, limits, peers, plan, processes, products, results, worker
+from benchmarks import data, gate, imports, limits, machine, peers, plan, processes, products, results, worker
 from benchmarks.plan import Plan, Turn
 from benchmarks.products import shapes
 from shared import checks, datasets, oracle, parameters, recipe
@@ -42,6 +42,21 @@ def test_gate_of_mixed_precision(ports: Callable[..., str]) -> None:
     half = MIXED.replace('dtype = "float32"', 'dtype, params = "float32", {k: v / 2 for k, v in params.items()}')
     refusal = gate.grade(ports("half_vae", half), checks.MIXED).refusal
     assert refusal.startswith("mixed precision of half_vae: does not conform: ")
+
+
+@pytest.mark.parametrize(
+    ("text", "lacks"),
+    [
+        ("flags\t\t: fpu avx512f avx512_bf16", False),
+        ("Features\t: fp asimd bf16", False),
+        ("flags\t\t: fpu avx2", True),
+        ("processor: 0", False),
+    ],
+)
+def test_cpu_without_bfloat16_is_known(text: str, lacks: bool, tmp_path: Path) -> None:
+    (tmp_path / "cpuinfo").write_text(f"model name: x\n{text}\n", encoding="utf-8")
+    assert machine.lacks_bfloat16(tmp_path / "cpuinfo") is lacks
+    assert machine.lacks_bfloat16(tmp_path / "none") is False
 
 
 def test_participants_take_turns() -> None:
