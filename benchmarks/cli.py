@@ -252,7 +252,9 @@ def compare(a: Path, b: Path, as_json: bool) -> None:
     A ratio comes with the interval that 99 of 100 resamplings of the readings
     stay in. Within 5 % of 1, or where the interval reaches there, it is "no
     difference": two runs of the same code differ by as much. Ratios are without
-    the drift of the machine, as the roofline shows it.
+    the drift of the machine, as the roofline shows it. What lasts for a whole run
+    and touches one library alone, as on a shared machine, it cannot see: measure
+    both candidates in one run there, as two modules.
     """
     from benchmarks import comparison
 
