@@ -43,6 +43,8 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
     except OSError as error:
         if error.errno is None:  # NumPy's, of a full disk: "1568000 requested and 262112 written"
             raise OSError(f"{path}: not written ({error}); the disk may be full") from error
+        if error.filename in (None, name):  # of a full disk, the name of no file or of the temporary one
+            raise type(error)(error.errno, error.strerror, str(path)) from error
         raise
     finally:
         temporary.unlink(missing_ok=True)

@@ -1,5 +1,6 @@
 """Files that are written whole or not at all."""
 
+import errno
 from pathlib import Path
 
 import pytest
@@ -28,6 +29,15 @@ def test_an_error_that_names_no_file_is_told_with_it(tmp_path: Path) -> None:
     with pytest.raises(OSError, match="not written") as caught, files.replacing(path):
         raise OSError("1568000 requested and 262112 written")
     assert str(caught.value) == f"{path}: not written (1568000 requested and 262112 written); the disk may be full"
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("names_temporary", [False, True])
+def test_a_full_disk_is_told_with_the_file(names_temporary: bool, tmp_path: Path) -> None:
+    path = tmp_path / "x.png"
+    with pytest.raises(OSError, match="No space left") as caught, files.replacing(path) as temporary:
+        raise OSError(errno.ENOSPC, "No space left on device", *([str(temporary)] if names_temporary else []))
+    assert (caught.value.errno, caught.value.filename) == (errno.ENOSPC, str(path))
     assert not list(tmp_path.iterdir())
 
 

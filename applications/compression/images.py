@@ -22,7 +22,8 @@ def read(path: Path) -> npt.NDArray[Any]:
         ValueError: it is not a whole file of that format, or has several arrays and none called x.
     """
     if not path.is_file():
-        raise FileNotFoundError(f"{path}: there is no such file")
+        what = "got a folder; expected a file" if path.is_dir() else "there is no such file"
+        raise FileNotFoundError(f"{path}: {what}")
     arrays, keys = datasets.read_arrays(path)
     if "x" not in arrays and len(keys) != 1:
         raise ValueError(f"{path}: got the arrays {', '.join(keys) or '(none)'}; expected x, or one array alone")
