@@ -3,6 +3,7 @@
 import copy
 import importlib
 import pickle
+from collections.abc import Callable
 from typing import Any, Final
 
 import numpy as np
@@ -27,13 +28,14 @@ def run() -> tuple[Array, Array, Array]:
     return x, random.integers(0, 20, (6, 4)), random.standard_normal((6, 4, 3)).astype(np.float32)
 
 
-def _load() -> Any:
-    return TORCH_VAE.load(parameters.initial(0, SIZES))
+def _load(dtype: str = "float32") -> Any:
+    return TORCH_VAE.load(parameters.initial(0, SIZES), dtype=dtype)
 
 
+@pytest.mark.parametrize("dtype", ["float32", "mixed_bfloat16"])
 @pytest.mark.parametrize("copied", [copy.copy, copy.deepcopy, lambda model: pickle.loads(pickle.dumps(model))])
-def test_a_copy_trains_on_alone(copied: Any, run: tuple[Array, Array, Array]) -> None:
-    model = _load()
+def test_a_copy_trains_on_alone(copied: Any, dtype: str, run: tuple[Array, Array, Array]) -> None:
+    model = _load(dtype)
     model.train(*run)
     twin = copied(model)
     before = model.state()
@@ -90,3 +92,34 @@ def test_a_wrong_step_is_rejected(function: str, wrong: Any, claimed: str, monke
     monkeypatch.setattr(torch, function, wrong)
     with pytest.raises(Mismatch):
         Grader(TORCH_VAE, "float32").check(vector)
+
+
+def test_mixed_precision_reaches_every_answer_and_no_other_model(run: tuple[Array, Array, Array]) -> None:
+    x, noise = run[0][:4], run[2][0]
+    single, mixed = _load(), _load("mixed_bfloat16")
+    asked: dict[str, Callable[[Any], Array]] = {
+        "encode": lambda model: model.encode(x)[0],
+        "decode": lambda model: model.decode(noise),
+        "losses": lambda model: model.losses(x, noise).reconstruction,
+        "gradients": lambda model: model.gradients(x, noise)["decoder.fc4.weight"],
+        "sample": lambda model: model.sample(x, 1),
+        "generate": lambda model: model.generate(4, 1),
+    }
+    for name, ask in asked.items():
+        coarse = ask(mixed)
+        assert coarse.dtype == np.float32, name
+        error = np.abs(coarse - ask(single)).max() / np.abs(coarse).max()
+        assert 1e-5 < error < 0.05, name
+
+
+def test_autocast_of_the_caller_changes_nothing(run: tuple[Array, Array, Array]) -> None:
+    x, noise = run[0][:4], run[2][0]
+
+    def answers() -> list[Array]:
+        model = _load()
+        return [*model.encode(x), model.decode(noise), *model.losses(x, noise), model.train(*run)]
+
+    expected = answers()
+    with torch.autocast("cpu", torch.bfloat16):
+        for found, wanted in zip(answers(), expected, strict=True):
+            np.testing.assert_array_equal(found, wanted, strict=True)
