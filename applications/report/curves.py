@@ -12,6 +12,12 @@ from applications.report.sources import Real, Run
 
 _BINS: Final = 160  # points of a line of differences: each is the greatest of the steps that it stands for
 _ORACLE: Final = "oracle"
+# What a run's dtype rounds to at its coarsest, and the unit roundoff of that.
+_ROUNDING: Final = {
+    "float64": ("float64", 2.0**-53),
+    "float32": ("float32", 2.0**-24),
+    "mixed_bfloat16": ("bfloat16", 2.0**-8),
+}
 
 
 def relative(run: Run, reference: Run) -> Real:
@@ -77,12 +83,14 @@ def _differences(family: Sequence[Run]) -> Chart:
 def _promise(family: Sequence[Run]) -> str:
     """What runs of one recipe should do, and how to read the chart of how far they do not."""
     steps = min(len(run.curve.steps) for run in family)
-    dtype = "float64" if all(run.config["dtype"] == "float64" for run in family) else "float32"
+    dtype, unit = max(
+        (_ROUNDING.get(run.config["dtype"], _ROUNDING["float32"]) for run in family), key=lambda rounding: rounding[1]
+    )
     runs, reference = ", ".join(run.label for run in family), reference_of(family).label
     return (
         f"{runs}: same seed, same data, same settings, so the same computation up to rounding. The chart of "
         f"differences has the objectives of {steps:,} steps beside those of {reference}; every point is the greatest "
-        f"of {max(1, steps // _BINS):,} steps. One rounding in {dtype} is {np.finfo(dtype).eps / 2:.0e}. Where a line "
+        f"of {max(1, steps // _BINS):,} steps. One rounding in {dtype} is {unit:.0e}. Where a line "
         "leaves that level, rounding decided for some image on which side of 0 a hidden unit lies; from there on "
         "the runs part slowly."
     )

@@ -29,6 +29,10 @@ Compare = Callable[[Path, Path], None]
         (("--seed", "-1"), "-1 is not in the range x>=0"),
         (("--seed", str(2**64)), f"seed: got {2**64}; expected a whole number from 0 to 2**64 - 1"),
         (("--dtype", "float16"), "'float16' is not one of 'float32', 'float64'"),
+        (
+            ("--dtype", "mixed_bfloat16"),
+            "dtype: got 'mixed_bfloat16'; expected one of float32, float64",
+        ),  # the oracle's
         (("--device", "cuda"), "device: got 'cuda'"),
         (("--data", "imagenet"), "data: got 'imagenet'; expected mnist-5k, mnist, or a path"),
         (("--data", "missing.npy"), "data: got 'missing.npy'; there is no such file"),
