@@ -8,9 +8,9 @@ Readings of one run vary less than runs do: a process gets other addresses, a ma
 `SMALLEST` of 1 is therefore no difference, whatever its interval; a difference is one whose whole interval lies beyond.
 With fewer than `FEWEST` readings of a figure in a run, its spread is not known, and nothing is said.
 
-What changes from one run to the next and lasts longer than a run, no resampling of its readings can know. On a virtual
-machine whose two cores were at times one, equal runs of the PyTorch backend differed by up to 1.7 times. There, both
-candidates belong into one run, as two modules, which takes them in turn.
+What changes from one run to the next and lasts longer than a run, no resampling of its readings can know. On a shared
+virtual machine the medians of 14 equal runs of the PyTorch backend differed by up to 1.9 times. There, both candidates
+belong into one run, as two modules, which takes them in turn.
 """
 
 import json

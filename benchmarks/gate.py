@@ -36,6 +36,7 @@ def grade(module: str, dtype: str = "float32") -> Verdict:
 
 
 def _grade(module: str) -> Verdict:
+    """In float32."""
     with tempfile.TemporaryDirectory(prefix="vae-gate-") as folder:
         report = Path(folder, "report.xml")
         chosen = " or ".join(f"test_{chapter}.py" for chapter in CHAPTERS)

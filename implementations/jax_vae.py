@@ -201,7 +201,7 @@ def load(params: Tensors, *, dtype: str = "float32", device: str = "auto") -> "M
         TypeError, ValueError: see `parameters.sizes_of`; also for an unknown dtype or a device that is not there.
     """
     sizes = parameters.sizes_of(params)
-    checks.one_of("dtype", dtype, (*checks.DTYPES, checks.MIXED))
+    checks.one_of("dtype", dtype, checks.PRECISIONS)
     return Model(params, sizes, dtype, _device(device))
 
 
@@ -210,7 +210,7 @@ class Model:
 
     def __init__(self, params: Tensors, sizes: spec.Sizes, dtype: str, device: jax.Device) -> None:
         self.sizes = sizes
-        self._dtype, self._device = "float32" if dtype == checks.MIXED else dtype, device
+        self._dtype, self._device = checks.held_in(dtype), device
         with self._placed():
             # Shapes alone: initial weights that are to be replaced need not be drawn.
             self._vae = nnx.eval_shape(partial(VAE, sizes.input_dim, sizes.latent_dim, sizes.hidden_dim, dtype=dtype))

@@ -204,7 +204,7 @@ def load(params: Tensors, *, dtype: str = "float32", device: str = "auto") -> "M
         TypeError, ValueError: see `parameters.sizes_of`; also for an unknown dtype or a device that is not there.
     """
     sizes = parameters.sizes_of(params)
-    checks.one_of("dtype", dtype, (*checks.DTYPES, checks.MIXED))
+    checks.one_of("dtype", dtype, checks.PRECISIONS)
     tf.config.experimental.enable_tensor_float_32_execution(False)
     return Model(params, sizes, dtype, _device(device))
 
@@ -214,7 +214,7 @@ class Model:
 
     def __init__(self, params: Tensors, sizes: spec.Sizes, dtype: str, device: str) -> None:
         self.sizes = sizes
-        self._dtype, self._device = "float32" if dtype == checks.MIXED else dtype, device
+        self._dtype, self._device = checks.held_in(dtype), device
         with tf.device(device):
             self._vae = VAE(sizes.input_dim, sizes.latent_dim, sizes.hidden_dim, dtype=dtype)
             # A callable, because Keras would hold a plain learning rate in float32 whatever the dtype of the model.

@@ -137,7 +137,7 @@ def load(params: Tensors, *, dtype: str = "float32", device: str = "auto") -> "M
         TypeError, ValueError: see `parameters.sizes_of`; also for an unknown dtype or a device that is not there.
     """
     sizes = parameters.sizes_of(params)
-    checks.one_of("dtype", dtype, (*checks.DTYPES, checks.MIXED))
+    checks.one_of("dtype", dtype, checks.PRECISIONS)
     torch.set_float32_matmul_precision("highest")
     return Model(params, sizes, dtype, _device(device))
 
@@ -147,7 +147,7 @@ class Model:
 
     def __init__(self, params: Tensors, sizes: spec.Sizes, dtype: str, device: torch.device) -> None:
         self.sizes = sizes
-        self._numpy_dtype = np.dtype("float32" if dtype == checks.MIXED else dtype)
+        self._numpy_dtype = np.dtype(checks.held_in(dtype))
         self._dtype, self._device = getattr(torch, self._numpy_dtype.name), device
         self._mixed = dtype == checks.MIXED
         self._vae = VAE(sizes.input_dim, sizes.latent_dim, sizes.hidden_dim).to(device, self._dtype)

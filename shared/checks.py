@@ -10,6 +10,7 @@ from shared.contract import Array
 
 DTYPES: Final = ("float32", "float64")
 MIXED: Final = "mixed_bfloat16"  # float32 with layers in bfloat16, as Keras calls it; no port needs to offer it
+PRECISIONS: Final = (*DTYPES, MIXED)  # that our own backends offer
 DEVICES: Final = ("auto", "cpu", "cuda")
 
 
@@ -23,6 +24,11 @@ def one_of(name: str, value: object, known: Iterable[str]) -> str:
     if value not in known:
         raise ValueError(f"{name}: got {value!r}; expected one of {', '.join(known)}")
     return str(value)
+
+
+def held_in(dtype: str) -> str:
+    """The dtype of the parameters and arrays of a model that was loaded as `dtype`."""
+    return "float32" if dtype == MIXED else dtype
 
 
 def float_array(name: str, value: object, shape: Sequence[int | str]) -> Array:

@@ -29,7 +29,8 @@ float64 profile: errors are proportional to u while they are small, so the model
 own rounding does not show, and its result is scaled by 2^-12 (one bit more than 2^-13, for the oracle is itself
 rounded).
 
-Mixed profile: float32, but for the layers, which compute in bfloat16 (`MixedArithmetic`).
+Mixed precision is float32 but for the layers, which compute in bfloat16 (`MixedArithmetic`); `conformance/mixed.py`
+judges it by the norm of a tensor's error.
 """
 
 from collections.abc import Callable
@@ -37,7 +38,6 @@ from typing import Final
 
 import numpy as np
 
-from shared import checks
 from shared.contract import Array
 from shared.oracle import Arithmetic, Real
 
@@ -47,8 +47,8 @@ from shared.oracle import Arithmetic, Real
 SAFETY: Final = 10.0
 REPETITIONS: Final = 64
 
-UNIT_ROUNDOFF: Final = {"float32": 2.0**-24, "float64": 2.0**-40, checks.MIXED: 2.0**-24}  # at which the model runs
-SCALE: Final = {"float32": 1.0, "float64": 2.0**-12, checks.MIXED: 1.0}  # from there to the profile's own precision
+UNIT_ROUNDOFF: Final = {"float32": 2.0**-24, "float64": 2.0**-40}  # at which the model runs
+SCALE: Final = {"float32": 1.0, "float64": 2.0**-12}  # from there to the profile's own precision
 BFLOAT16_ROUNDOFF: Final = 2.0**-8  # it keeps eight bits
 
 
@@ -96,6 +96,9 @@ class MixedArithmetic(RoundedArithmetic):
     comes out, of the backward pass too; sums within a product are float32. A layer's bias is added before its output is
     rounded, or after, which rounds twice. See `spec.MIXED_PRECISION`."""
 
+    def __init__(self, repetition: int) -> None:
+        super().__init__(UNIT_ROUNDOFF["float32"], repetition)
+
     def linear(self, x: Real, weight: Real, bias: Real) -> Real:
         return self._coarse(self.matmul(x, weight.T) + self._coarse(bias))
 
@@ -115,17 +118,15 @@ def tolerances(
     *,
     repetitions: int = REPETITIONS,
 ) -> dict[str, Array]:
-    """The tolerance of each tensor that `compute` returns, element by element, for "float32", "float64" or the mixed
-    profile.
+    """The tolerance of each tensor that `compute` returns, element by element, for "float32" or "float64".
 
     `compute` runs the oracle with the arithmetic it is given. Errors are those from the exact result.
     """
     exact = compute(Arithmetic())
     errors = {name: np.zeros(np.shape(value)) for name, value in exact.items()}  # summed over the repetitions
     squares = {name: np.zeros(np.shape(value)) for name, value in exact.items()}
-    arithmetic = MixedArithmetic if profile == checks.MIXED else RoundedArithmetic
     for repetition in range(1, repetitions + 1):
-        disturbed = compute(arithmetic(UNIT_ROUNDOFF[profile], repetition))
+        disturbed = compute(RoundedArithmetic(UNIT_ROUNDOFF[profile], repetition))
         for name, value in exact.items():
             error = disturbed[name] - value
             errors[name] += error
