@@ -116,6 +116,12 @@ def benchmark(
     the machine hits all alike; fit and train of a backend come one right after
     the other, in either order by turns. Medians and quartiles of the turns are
     shown; --out keeps every single one, in the order in which they were taken.
+    Cores. The host of a virtual machine moves its cores: now two share a cache,
+    now they do not, and threads that share data wait for it four times as long;
+    seconds or minutes at a time, whatever a backend does. So a run times a byte's
+    way to another core and back around each turn (of fit, train, inference and
+    the roofline), brings the cores together before it, and takes it again if they
+    parted meanwhile, up to three times. Turns with cores apart are marked.
     fit: an epoch of shared.recipe.fit, as a user calls it: order and noise from
     the portable stream, the way to the device and back, training. The first
     epoch, which compiles, is reported separately and left out.
@@ -244,22 +250,26 @@ def _line(error: BaseException) -> str:
 
 @click.command(cls=_OneLineErrors)
 @click.argument("a", type=click.Path(path_type=Path), metavar="A.json")
-@click.argument("b", type=click.Path(path_type=Path), metavar="B.json")
+@click.argument("b", type=click.Path(path_type=Path), metavar="[B.json]", required=False)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line, for programs.")
-def compare(a: Path, b: Path, as_json: bool) -> None:
-    """Compare two result files: the ratio of every figure that both have, B to A.
+def compare(a: Path, b: Path | None, as_json: bool) -> None:
+    """Compare two runs: the ratio of every figure that both measured, B to A.
 
-    A ratio comes with the interval that 99 of 100 resamplings of the readings
+    Without B.json, the backends of A.json are compared with the first of them.
+    The rates of each round are divided by one another there, which shows smaller
+    differences: put two candidates into one run, as two modules, if you can.
+
+    A ratio comes with the interval that 95 of 100 resamplings of the readings
     stay in. Within 5 % of 1, or where the interval reaches there, it is "no
-    difference": two runs of the same code differ by as much. Ratios are without
-    the drift of the machine, as the roofline shows it. What lasts for a whole run
-    and touches one library alone, as on a shared machine, it cannot see: measure
-    both candidates in one run there, as two modules.
+    difference": two runs of the same code differ by as much. Ratios of two runs
+    are without the drift of the machine, as the matrix products of the same
+    rounds show it. On a machine where a figure varies by 15 % from turn to turn,
+    five repetitions do not show a difference of 20 %: the interval says so.
     """
     from benchmarks import comparison
 
-    reports = [comparison.read(path) for path in (a, b)]
-    ratios = comparison.compare(*reports)
+    reports = [comparison.read(path) for path in (a, b) if path is not None]
+    ratios = comparison.compare(*reports) if len(reports) == 2 else comparison.within(*reports)
     if as_json:
         import json
 
@@ -271,9 +281,13 @@ def compare(a: Path, b: Path, as_json: bool) -> None:
 
     from benchmarks import table
 
-    dtypes = [report["protocol"]["dtype"] for report in reports]
-    names = [path.name if len(set(dtypes)) == 1 else f"{path.name} ({dtype})" for path, dtype in zip((a, b), dtypes)]
-    table.show_comparison(ratios, names, comparison.drift(*reports), Console(highlight=False))
+    if b is None:
+        drift, title = None, f"{a.name}: compared with {reports[0]['backends'][0]['module']}, round by round"
+    else:
+        drift, dtypes = comparison.drift(*reports), [report["protocol"]["dtype"] for report in reports]
+        names = [path.name if len(set(dtypes)) == 1 else f"{path.name} ({t})" for path, t in zip((a, b), dtypes)]
+        title = f"{names[1]} compared with {names[0]}"
+    table.show_comparison(ratios, title, drift, Console(highlight=False))
 
 
 @click.command(cls=_OneLineErrors)

@@ -1,42 +1,45 @@
-"""`python -m benchmarks compare A.json B.json`: which figures of two runs differ, and by how much.
+"""`python -m benchmarks compare`: which figures of two runs, or of two backends in one run, differ, and by how much.
 
-Rates are compared as ratios, B to A. They are first divided by the roofline, training by that of the same round, all
-else by the run's median, so that a machine that was slower for everybody in one of the runs cancels. The interval of a
-ratio is that of the ratio of two medians, resampled (Efron 1979): 99 of 100 resamplings of the readings lie inside it.
+Rates are compared as ratios, B to A. Of two runs, each rate is first divided by the machine's speed in the same round:
+the geometric mean of what the libraries that both runs have made of the products alone. So a machine that was slower
+for everybody in one of the runs cancels. Of two backends in one run, the rates of a round are divided by one another;
+more of what the machine does meanwhile cancels so. The interval of a ratio is that of a median, or of a ratio of two,
+resampled (Efron 1979): 95 of 100 resamplings of the readings lie inside it.
 
 Readings of one run vary less than runs do: a process gets other addresses, a machine other neighbours. A ratio within
 `SMALLEST` of 1 is therefore no difference, whatever its interval; a difference is one whose whole interval lies beyond.
-With fewer than `FEWEST` readings of a figure in a run, its spread is not known, and nothing is said.
-
-What changes from one run to the next and lasts longer than a run, no resampling of its readings can know. On a shared
-virtual machine the medians of 14 equal runs of the PyTorch backend differed by up to 1.9 times. There, both candidates
-belong into one run, as two modules, which takes them in turn.
+With fewer than `FEWEST` readings of a figure in a run, its spread is not known, and nothing is said. A reading taken
+while the machine's cores were apart does not count (`benchmarks.cores`).
 """
 
 import json
+import statistics
+from collections import defaultdict
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from benchmarks import limits
-from benchmarks.plan import FORMAT, IMPORTS, INFERENCE, TRAINING
+from benchmarks import cores
+from benchmarks.plan import FORMAT, IMPORTS, INFERENCE, PRODUCTS, TRAINING
 
 Json = dict[str, Any]
 Reals = npt.NDArray[np.float64]
 
 SMALLEST: Final = 0.05  # relative; two runs of the same code may differ by so much
-CONFIDENCE: Final = 0.99
+CONFIDENCE: Final = 0.95
 FEWEST: Final = 5
+_READABLE: Final = (2, FORMAT)  # 2 does not tell how near the cores were
 _RESAMPLINGS: Final = 4000
 _SEED: Final = 0  # equal files give equal answers
 
 
 class Ratio(NamedTuple):
-    """One figure of one participant in two runs: B to A; above 1 means that B is faster."""
+    """One figure, B to A; above 1 means that B is faster."""
 
-    participant: str
+    participant: str  # of B
     measure: str
     batch: int | None
     ratio: float
@@ -69,7 +72,7 @@ def read(path: Path) -> Json:
             raise TypeError("no format or no turns")
     except (KeyError, TypeError, ValueError) as error:
         raise ValueError(f"{path}: got no results of this benchmark; expected a file that --out wrote") from error
-    if report["format"] != FORMAT:
+    if report["format"] not in _READABLE:
         raise ValueError(f"{path}: got results of format {report['format']}; expected format {FORMAT}")
     return dict(report)
 
@@ -82,21 +85,55 @@ def compare(a: Json, b: Json) -> list[Ratio]:
     """
     if (sizes := a["protocol"]["sizes"]) != b["protocol"]["sizes"]:
         raise ValueError(f"sizes: got {sizes} and {b['protocol']['sizes']}; expected the same in both")
-    before, after = _figures(a), _figures(b)
-    ratios = [_ratio(figure, before[figure], after[figure]) for figure in after if figure in before]
-    if not ratios:
+    before, after = _rates(a), _rates(b)
+    common = [figure for figure in after if figure in before]
+    libraries = _libraries(a) & _libraries(b)
+    batches = [batch for batch in b["protocol"]["batches"] if batch in a["protocol"]["batches"]]
+    if not (common and libraries and batches):
         raise ValueError("the two runs have no figure in common; expected the same backend and batch size in both")
+    speeds = [_Speeds(report, libraries, batches) for report in (a, b)]
+    random = np.random.default_rng(_SEED)
+    ratios = []
+    for figure in common:
+        found = [
+            np.array([rate / speed.of(figure, number) for number, rate in rates[figure].items()])
+            for rates, speed in zip((before, after), speeds)
+        ]
+        resampled = [_resampled_medians(values, random) for values in found]
+        middle = [float(np.median(values)) for values in found]
+        ratios.append(_ratio(figure, middle[1] / middle[0], resampled[1] / resampled[0], min(map(len, found))))
+    return ratios
+
+
+def within(report: Json) -> list[Ratio]:
+    """The ratio of every figure of each backend to the first one's, taken in the same rounds of one run.
+
+    Raises:
+        ValueError: the run has one backend only.
+    """
+    first, *others = [backend["module"] for backend in report["backends"]]
+    if not others:
+        raise ValueError(f"got one run of one backend, {first}; expected a second run or a second backend")
+    rates = _rates(report)
+    random = np.random.default_rng(_SEED)
+    ratios = []
+    for figure, found in sorted(rates.items(), key=lambda item: item[0].participant):
+        base = rates.get(figure._replace(participant=first), {})
+        if figure.participant in others and (rounds := found.keys() & base.keys()):
+            paired = np.array([found[number] / base[number] for number in sorted(rounds)])
+            middle = float(np.median(paired))
+            ratios.append(_ratio(figure, middle, _resampled_medians(paired, random), len(paired)))
     return ratios
 
 
 def drift(a: Json, b: Json) -> float | None:
-    """How many times as fast the roofline was in B, over the batch sizes of both; None if they share none."""
-    rates = [
-        {limit["batch"]: limit["images_per_second"]["median"] for limit in report["roofline"]["batches"]}
-        for report in (a, b)
-    ]
-    shared = rates[0].keys() & rates[1].keys()
-    return float(np.median([rates[1][batch] / rates[0][batch] for batch in shared])) if shared else None
+    """How many times as fast the machine was in B, by the products alone; None if they have none in common."""
+    libraries = _libraries(a) & _libraries(b)
+    batches = [batch for batch in b["protocol"]["batches"] if batch in a["protocol"]["batches"]]
+    if not (libraries and batches):
+        return None
+    before, after = (_Speeds(report, libraries, batches).typical for report in (a, b))
+    return after / before
 
 
 class _Figure(NamedTuple):
@@ -105,30 +142,45 @@ class _Figure(NamedTuple):
     batch: int | None
 
 
-def _figures(report: Json) -> dict[_Figure, Reals]:
-    """Every reading of each figure: images or imports a second, over those of the roofline."""
-    turns = report["turns"]
-    roofline = limits.of_turns(turns)
-    typical = float(np.median([rate for limit in roofline.values() for rate in limit.rates.values()]))
-    figures: dict[_Figure, list[float]] = {}
-    for turn in turns:
+class _Speeds:
+    """The machine's speed in every round of a run: geometric mean of the rates of `libraries` at the products alone."""
+
+    def __init__(self, report: Json, libraries: Collection[str], batches: list[int]) -> None:
+        rates: dict[tuple[int, int], list[float]] = defaultdict(list)
+        for turn in report["turns"]:
+            if turn["measure"] == PRODUCTS and turn["participant"] in libraries and turn["batch"] in batches:
+                rates[turn["batch"], turn["round"]].append(turn["images"] / turn["seconds"])
+        self._of = {key: statistics.geometric_mean(values) for key, values in rates.items()}
+        # Inference is measured in the rounds of the first batch size.
+        self._batch = batches[0]
+        self.typical = statistics.median(self._of.values())
+
+    def of(self, figure: _Figure, number: int) -> float:
+        """Images a second when a figure was measured in round `number`."""
+        if figure.measure in IMPORTS:  # before all rounds
+            return self.typical
+        return self._of[figure.batch or self._batch, number]
+
+
+def _libraries(report: Json) -> set[str]:
+    return {turn["participant"] for turn in report["turns"] if turn["measure"] == PRODUCTS}
+
+
+def _rates(report: Json) -> Mapping[_Figure, dict[int, float]]:
+    """Every reading that counts of each figure, by its round: images or imports a second."""
+    nearest = report["machine"].get("nearest_round_trip_ns")
+    rates: dict[_Figure, dict[int, float]] = defaultdict(dict)
+    for turn in report["turns"]:
         if turn["measure"] in (*TRAINING, *INFERENCE, *IMPORTS):
-            rate = (turn["images"] or 1) / turn["seconds"]
-            limit = roofline[turn["batch"]].rates[turn["round"]] if turn["measure"] in TRAINING else typical
-            figure = _Figure(turn["participant"], turn["measure"], turn["batch"])
-            figures.setdefault(figure, []).append(rate / limit)
-    return {figure: np.array(values) for figure, values in figures.items()}
+            found = rates[_Figure(turn["participant"], turn["measure"], turn["batch"])]
+            if not cores.apart(turn.get("round_trip_ns"), nearest):
+                found[turn["round"]] = (turn["images"] or 1) / turn["seconds"]
+    return {figure: found for figure, found in rates.items() if found}
 
 
-def _ratio(figure: _Figure, before: Reals, after: Reals) -> Ratio:
-    random = np.random.default_rng(_SEED)
-    low, high = np.quantile(
-        _resampled_medians(after, random) / _resampled_medians(before, random),
-        [(1.0 - CONFIDENCE) / 2.0, (1.0 + CONFIDENCE) / 2.0],
-    )
-    return Ratio(
-        *figure, float(np.median(after) / np.median(before)), float(low), float(high), min(map(len, (before, after)))
-    )
+def _ratio(figure: _Figure, ratio: float, resampled: Reals, readings: int) -> Ratio:
+    low, high = np.quantile(resampled, [(1.0 - CONFIDENCE) / 2.0, (1.0 + CONFIDENCE) / 2.0])
+    return Ratio(*figure, ratio, float(low), float(high), readings)
 
 
 def _resampled_medians(values: Reals, random: np.random.Generator) -> Reals:

@@ -3,9 +3,7 @@
 import statistics
 from collections import defaultdict
 from collections.abc import Iterable
-from typing import Any, NamedTuple
-
-from benchmarks.plan import PRODUCTS
+from typing import NamedTuple
 
 
 class Product(NamedTuple):
@@ -30,15 +28,6 @@ def limits(products: Iterable[Product]) -> dict[int, Limit]:
     for number, participant, batch, rate in products:
         rates[batch][participant][number] = rate
     return {batch: _fastest(libraries) for batch, libraries in rates.items()}
-
-
-def of_turns(turns: Iterable[dict[str, Any]]) -> dict[int, Limit]:
-    """The roofline, from the turns of a result file."""
-    return limits(
-        Product(turn["round"], turn["participant"], turn["batch"], turn["images"] / turn["seconds"])
-        for turn in turns
-        if turn["measure"] == PRODUCTS
-    )
 
 
 def _fastest(libraries: dict[str, dict[int, float]]) -> Limit:

@@ -38,7 +38,11 @@ def report(measured: Measured) -> Json:
         "format": FORMAT,
         "specification": spec.VERSION,
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
-        "machine": {**machine.machine(), "others_percent": measured.others_percent},
+        "machine": {
+            **machine.machine(),
+            "others_percent": measured.others_percent,
+            "nearest_round_trip_ns": measured.nearest,
+        },
         "software": machine.software(),
         "data": {
             "source": images.source,
@@ -66,7 +70,12 @@ def report(measured: Measured) -> Json:
         "peers": [_peer(measured, entry) for entry in measured.peers.values()],
         "refused": [{"module": module, "reason": reason} for module, reason in measured.refused.items()],
         "turns": [
-            {**reading.turn._asdict(), "images": reading.images, "seconds": reading.seconds}
+            {
+                **reading.turn._asdict(),
+                "images": reading.images,
+                "seconds": reading.seconds,
+                "round_trip_ns": reading.round_trip,
+            }
             for reading in measured.readings
         ],
     }

@@ -10,9 +10,10 @@ from typing import Any, Final, NamedTuple, Protocol
 import numpy as np
 
 from benchmarks import data, gate, imports, machine, peers, products, target
+from benchmarks.cores import Cores, apart
 from benchmarks.data import Images
 from benchmarks.gate import Verdict
-from benchmarks.plan import FIRST_EPOCH, IMPORTS, TARGET, Plan, Turn, schedule
+from benchmarks.plan import FIRST_EPOCH, IMPORTS, REPEATABLE, TARGET, Plan, Turn, schedule
 from benchmarks.processes import Worker, WorkerError
 from benchmarks.target import Reached
 from benchmarks.worker import SEED, checked_steps, train_calls
@@ -24,6 +25,8 @@ from shared.spec import Sizes
 Json = dict[str, Any]
 
 ROOFLINE: Final = "roofline:"  # before the name of a library that makes products
+
+_ATTEMPTS: Final = 3  # at a turn during which the cores were parted
 
 
 class Watcher(Protocol):
@@ -48,6 +51,7 @@ class Reading(NamedTuple):
     turn: Turn
     images: int | None
     seconds: float
+    round_trip: float | None  # between two cores, ns: the longer of before and after; see `benchmarks.cores`
 
 
 @dataclass
@@ -84,6 +88,7 @@ class Measured:
     reached: dict[str, list[Reached]] = field(default_factory=dict)  # by participant, turn by turn
     readings: list[Reading] = field(default_factory=list)  # in the order in which they were made
     others_percent: float | None = None  # of the machine's CPU time, used meanwhile by processes not of this run
+    nearest: float | None = None  # shortest round trip between two cores, ns
 
     @property
     def sizes(self) -> Sizes:
@@ -119,6 +124,7 @@ class _Run:
     def __init__(self, plan: Plan, images: Images, watcher: Watcher, stack: ExitStack) -> None:
         self.where = "at the start"
         self._measured, self._watcher, self._stack = Measured(plan, images), watcher, stack
+        self._cores = stack.enter_context(Cores())
         self._workers: dict[str, Worker] = {}
         self._expected: dict[int, Array] = {}  # objectives of the first steps, by batch
 
@@ -141,6 +147,7 @@ class _Run:
             if turn.participant in self._workers and measured.entries:
                 self._begin(number, len(turns), str(turn))
                 self._take(turn)
+        measured.nearest = self._cores.nearest
         for name, entry in list((measured.entries | measured.peers).items()):
             try:
                 entry.closing = self._workers[name].ask("close")
@@ -194,13 +201,7 @@ class _Run:
     def _take(self, turn: Turn) -> None:
         name = turn.participant
         try:
-            if turn.measure == TARGET:
-                answer: Json = self._reach(name)
-            elif turn.measure in IMPORTS:
-                framework = self._measured.entries[name].identity["framework"]
-                answer = {"seconds": imports.seconds(f"import {name}" if turn.measure == "import" else framework)}
-            else:
-                answer = self._workers[name].ask(turn.measure, batch=turn.batch)
+            answer, round_trip = self._measure(turn)
             if turn.measure == FIRST_EPOCH and turn.batch is not None:
                 if name in self._measured.peers:
                     self._measured.peers[name].objective[turn.batch] = answer["objective"]
@@ -211,7 +212,29 @@ class _Run:
             if name.startswith(ROOFLINE) and not self._measured.libraries:
                 raise
         else:
-            self._measured.readings.append(Reading(turn, answer.get("images"), answer["seconds"]))
+            self._measured.readings.append(Reading(turn, answer.get("images"), answer["seconds"], round_trip))
+
+    def _measure(self, turn: Turn) -> tuple[Json, float | None]:
+        """The answer to a turn, and the round trip between two cores; once more, if they were parted meanwhile."""
+        if turn.measure not in REPEATABLE:
+            return self._ask(turn), None
+        for _ in range(_ATTEMPTS):
+            before = self._cores.together()
+            answer = self._ask(turn)
+            after = self._cores.round_trip()
+            round_trip = None if before is None or after is None else max(before, after)
+            if not apart(round_trip, self._cores.nearest):
+                break
+        return answer, round_trip
+
+    def _ask(self, turn: Turn) -> Json:
+        name = turn.participant
+        if turn.measure == TARGET:
+            return self._reach(name)
+        if turn.measure in IMPORTS:
+            framework = self._measured.entries[name].identity["framework"]
+            return {"seconds": imports.seconds(f"import {name}" if turn.measure == "import" else framework)}
+        return self._workers[name].ask(turn.measure, batch=turn.batch)
 
     def _reach(self, name: str) -> Json:
         measured = self._measured

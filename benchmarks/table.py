@@ -7,6 +7,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.comparison import Ratio
+from benchmarks.cores import apart
 from benchmarks.profiles.operations import Profile
 
 Json = dict[str, Any]
@@ -41,6 +42,9 @@ def _head(report: Json, note: str) -> Iterator[str]:
     yield f"medians (and quartiles) of {protocol['repetitions']} interleaved repetitions"
     if (machine["others_percent"] or 0.0) > _BUSY:
         yield f"noisy: other processes took {machine['others_percent']:.0f} % of the CPU time meanwhile"
+    parted = [apart(turn.get("round_trip_ns"), machine.get("nearest_round_trip_ns")) for turn in report["turns"]]
+    if any(parted):
+        yield f"noisy: the machine's cores were far apart in {sum(parted)} of {len(parted)} turns"
 
 
 def _training(report: Json, short: dict[str, str]) -> Table:
@@ -162,10 +166,10 @@ def _spent(seconds: float, total: float, steps: int) -> tuple[str, str]:
     return f"{seconds / steps * 1e3:.3f}", f"{100 * seconds / total:.1f} %"
 
 
-def show_comparison(ratios: Sequence[Ratio], names: Sequence[str], drift: float | None, console: Console) -> None:
-    """Prints the ratios of two runs; `names` are their files, `drift` that of their rooflines."""
+def show_comparison(ratios: Sequence[Ratio], title: str, drift: float | None, console: Console) -> None:
+    """Prints ratios; `drift` is that of the machine between two runs."""
     short = short_names(list(dict.fromkeys(ratio.participant for ratio in ratios)))
-    table = _table(f"{names[1]} compared with {names[0]}", "", "measure", "batch", "ratio", "interval", "")
+    table = _table(title, "", "measure", "batch", "ratio", "interval", "")
     for column in (1, 5):
         table.columns[column].justify = "left"
     for ratio in ratios:
@@ -176,7 +180,7 @@ def show_comparison(ratios: Sequence[Ratio], names: Sequence[str], drift: float 
     console.print(table)
     if drift is not None:
         console.print(
-            f"\nThe machine itself (roofline) was {drift:.3f} times as fast in {names[1]}; the ratios above are "
-            "without it.",
+            f"\nThe machine itself (matrix products alone) was {drift:.3f} times as fast in the second run; the ratios "
+            "above are without it.",
             highlight=False,
         )

@@ -11,7 +11,7 @@ from applications.report.results import problems
 from applications.report.sources import read_result, reading
 from applications.runs import Json
 
-FORMATS: Final = (1, 2)  # of benchmarks/schema.json; 2 has peers, and a target
+FORMATS: Final = (1, 2, 3)  # of benchmarks/schema.json; 2 has peers, and a target; 3 says how near two cores were
 _NEEDED: Final = ("machine", "protocol", "roofline", "backends")
 _GREY: Final = 5  # the look of what is no backend
 _BUSY: Final = 5.0  # percent of the CPU time in other hands from which on a reader is warned

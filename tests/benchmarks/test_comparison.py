@@ -29,6 +29,7 @@ def run(seed: int, *, factor: float = 1.0, machine: float = 1.0, noise: float = 
             "batch": batch,
             "images": 1000,
             "seconds": seconds,
+            "round_trip_ns": 650.0,
         }
 
     turns = []
@@ -36,11 +37,11 @@ def run(seed: int, *, factor: float = 1.0, machine: float = 1.0, noise: float = 
         turns.append(turn(number, "roofline:numpy", "products", 128, 50_000 * machine))
         turns += [turn(number, "a_vae", measure, 128, 30_000 * machine * factor) for measure in ("fit", "train")]
         turns.append(turn(number, "a_vae", "encode", None, 90_000 * machine * factor))
-    rate = float(np.median([t["images"] / t["seconds"] for t in turns if t["measure"] == "products"]))
     return {
-        "format": 2,
-        "protocol": {"sizes": [784, 400, 20], "dtype": "float32"},
-        "roofline": {"batches": [{"batch": 128, "images_per_second": {"median": rate}}]},
+        "format": 3,
+        "machine": {"nearest_round_trip_ns": 600.0},
+        "protocol": {"sizes": [784, 400, 20], "dtype": "float32", "batches": [128]},
+        "backends": [{"module": "a_vae"}],
         "turns": turns,
     }
 
@@ -89,6 +90,57 @@ def test_few_readings_say_nothing() -> None:
     assert verdicts(run(0), few) == {"too few readings"}
 
 
+def test_readings_with_cores_apart_do_not_count() -> None:
+    parted = run(1)
+    fit = [turn for turn in parted["turns"] if turn["measure"] == "fit"]
+    for turn in fit[:4]:
+        turn.update(round_trip_ns=1900.0, seconds=2 * turn["seconds"])
+    assert [ratio.readings for ratio in comparison.compare(run(0), parted)] == [5, 9, 9]
+    assert verdicts(run(0), parted) == {"no difference"}
+    fit[4].update(round_trip_ns=1900.0)
+    assert next(ratio.verdict for ratio in comparison.compare(run(0), parted)) == "too few readings"
+
+
+def test_machine_is_what_both_runs_have_of_libraries() -> None:
+    """A library that only one of them has, and that is fast, changes nothing."""
+    more = run(1)
+    products = [turn for turn in more["turns"] if turn["measure"] == "products"]
+    more["turns"] += [{**turn, "participant": "roofline:fast", "images": 9000} for turn in products]
+    assert comparison.compare(run(0), more) == comparison.compare(run(0), run(1))
+    assert comparison.drift(run(0), more) == comparison.drift(run(0), run(1))
+
+
+def both(seed: int, factor: float, noise: float = 0.03, moods: float = 0.0) -> Json:
+    """One run of two backends, whose machine changes from round to round."""
+    report = run(seed, noise=noise)
+    random = np.random.default_rng(seed)
+    mood = random.lognormal(sigma=moods, size=ROUNDS + 1)
+    for turn in list(report["turns"]):
+        turn["seconds"] *= mood[turn["round"]]
+        if turn["participant"] == "a_vae":
+            slower = turn["seconds"] / factor * random.lognormal(sigma=noise)
+            report["turns"].append({**turn, "participant": "b_vae", "seconds": slower})
+    report["backends"].append({"module": "b_vae"})
+    return report
+
+
+def test_two_backends_of_a_run_are_compared_round_by_round() -> None:
+    """The machine's moods cancel, by which two runs would differ."""
+    found = [comparison.within(both(seed, 1 / 1.2, moods=0.15)) for seed in range(40)]
+    assert {ratio.participant for ratios in found for ratio in ratios} == {"b_vae"}
+    assert sum({ratio.verdict for ratio in ratios} == {"slower"} for ratios in found) >= 38
+    equal = [comparison.within(both(seed, 1.0, moods=0.15)) for seed in range(40)]
+    assert sum({ratio.verdict for ratio in ratios} == {"no difference"} for ratios in equal) >= 38
+    with pytest.raises(ValueError, match="got one run of one backend, a_vae; expected a second run or a second"):
+        comparison.within(run(0))
+
+
+def test_command_compares_the_backends_of_one_run(write: Callable[..., Path]) -> None:
+    shown = CliRunner().invoke(cli.compare, [str(write("a.json", both(0, 0.5)))])
+    assert (shown.exit_code, shown.stdout.count("slower")) == (0, 3)
+    assert "a.json: compared with a_vae, round by round" in shown.stdout
+
+
 def test_command_prints_a_table_or_lines_of_json(write: Callable[..., Path]) -> None:
     a, b = write("a.json", run(0)), write("b.json", run(1, factor=0.5))
     shown = CliRunner().invoke(cli.compare, [str(a), str(b)])
@@ -105,7 +157,7 @@ def test_command_prints_a_table_or_lines_of_json(write: Callable[..., Path]) -> 
         (lambda report: report["protocol"].update(sizes=[16, 8, 2]), r"sizes: got .*; expected the same in both"),
         (lambda report: report["turns"].clear(), "expected a file that --out wrote"),
         (lambda report: report.pop("format"), "expected a file that --out wrote"),
-        (lambda report: report.update(format=1), "got results of format 1; expected format 2"),
+        (lambda report: report.update(format=1), "got results of format 1; expected format 3"),
         (
             lambda report: [turn.update(participant="b_vae") for turn in report["turns"]],
             "the two runs have no figure in common",

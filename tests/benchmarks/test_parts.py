@@ -75,6 +75,8 @@ def test_participants_take_turns() -> None:
     assert [turn.participant for turn in turns if turn.measure == "encode"] == ["a", "a"]
     assert len(set(turns)) == len(turns) == 2 * (2 + 2 * 5) + 2
     assert all(one.batch is None or two.batch is None or one.batch <= two.batch for one, two in pairwise(turns))
+    mine = [(turn.measure, turn.batch) for turn in turns if (turn.round, turn.participant) == (2, "a")]
+    assert mine[-5:] == [("train", 1), ("fit", 1), ("encode", None), ("train", 2), ("fit", 2)]
     assert str(Turn(2, "a", "fit", 1)) == "a, fit at batch 1, round 2"
 
 
@@ -98,13 +100,12 @@ def test_roofline_makes_the_products_that_it_counts() -> None:
 
 def test_roofline_is_the_library_with_the_best_median_of_each_batch() -> None:
     rates = {("a", 1): (5, 5, 90), ("b", 1): (7, 7, 7), ("a", 2): (4, 4, 4), ("b", 2): (3, 3, 3)}
-    turns = [
-        {"round": i, "participant": name, "measure": "products", "batch": batch, "images": rate, "seconds": 2.0}
+    found = limits.limits(
+        limits.Product(number, name, batch, rate)
         for (name, batch), values in rates.items()
-        for i, rate in enumerate(values, start=1)
-    ]
-    found = limits.of_turns([*turns, {**turns[0], "measure": "fit", "participant": "c"}])
-    assert found == {1: ("b", {1: 3.5, 2: 3.5, 3: 3.5}), 2: ("a", {1: 2.0, 2: 2.0, 3: 2.0})}
+        for number, rate in enumerate(values, start=1)
+    )
+    assert found == {1: ("b", {1: 7, 2: 7, 3: 7}), 2: ("a", {1: 4, 2: 4, 3: 4})}
 
 
 def test_peers_are_told_by_the_packages_that_they_need(monkeypatch: pytest.MonkeyPatch) -> None:
