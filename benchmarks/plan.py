@@ -68,7 +68,7 @@ class Plan:
             raise ValueError(f"batch size: got {max(self.batches)}; expected at most an epoch's {self.images:,} images")
 
 
-QUICK: Final = Plan(batches=(spec.BATCH_SIZE,), images=20_000, repetitions=5, import_repetitions=2)
+QUICK: Final = Plan(batches=(spec.BATCH_SIZE,), images=12_800, repetitions=7, import_repetitions=1)
 FULL: Final = Plan(batches=(spec.BATCH_SIZE, 512, 2048), images=60_000, repetitions=9, import_repetitions=5)
 
 

@@ -54,6 +54,16 @@ def test_a_message_that_never_comes_back_is_not_waited_for(monkeypatch: pytest.M
         assert time.perf_counter() - started < 1.0
 
 
+@TWO
+def test_where_cores_cannot_be_chosen_nothing_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(pid: int, cores: set[int]) -> None:
+        raise PermissionError("not here")
+
+    monkeypatch.setattr(os, "sched_setaffinity", refuse)
+    with Cores() as two:
+        assert (two.round_trip(), two.together(), two.nearest) == (None, None, None)
+
+
 def test_with_one_core_nothing_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0}, raising=False)
     with Cores() as one:
