@@ -167,7 +167,23 @@ def is_frozen(array: npt.NDArray[Any]) -> bool:
         if owner.flags.writeable:
             return False
         owner = owner.base
-    return owner is None or isinstance(owner, bytes)
+    return owner is None or isinstance(owner, bytes | _VouchedFor)
+
+
+def frozen_view(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """The array itself if `is_frozen`, else a view of it that is: the caller vouches for it while that is in use."""
+    if not isinstance(array, np.ndarray) or is_frozen(array):
+        return array  # what is no array at all is for the model to refuse
+    return np.asarray(_VouchedFor(array))
+
+
+class _VouchedFor:
+    """Lends an array's memory for reading, by NumPy's array interface."""
+
+    def __init__(self, array: npt.NDArray[Any]) -> None:
+        self._array = array  # which stays alive as long as its memory is lent
+        interface = array.__array_interface__
+        self.__array_interface__ = interface | {"data": (interface["data"][0], True)}  # True: read-only
 
 
 def _check_shape(name: str, value: npt.NDArray[Any], shape: Sequence[int | str], expected: str) -> None:

@@ -51,9 +51,9 @@ def epoch_noise(seed: int, epoch: int, images_count: int, latent_dim: int) -> Ar
 
 
 def epoch_images(x: Array, seed: int, epoch: int, binarise: str = "none") -> Array:
-    """The images x (N, D) as epoch `epoch` (from 0) sees them: themselves, or a draw of bits, frozen."""
+    """The images x (N, D) as epoch `epoch` (from 0) sees them: themselves, or a draw of bits; frozen, either way."""
     if binarise == "none":
-        return x
+        return checks.frozen_view(x)
     bits = binarisation.dynamic(x, seed, epoch)
     bits.setflags(write=False)
     return bits
@@ -75,7 +75,8 @@ def fit(
 
     Args:
         model: freshly loaded, or holding the state that `first_epoch` epochs left.
-        x: images (N, D). If `checks.is_frozen(x)`, backends keep it on the device between epochs.
+        x: images (N, D), which must not change during an epoch. If `checks.is_frozen(x)`, backends keep it on the
+            device between epochs too.
         seed: of order and noise; the initial weights are the caller's.
         epochs: number of the last epoch.
         batch_size: images a step; a short last batch is kept.

@@ -81,25 +81,47 @@ def test_resumed_run_is_the_same_run(binarise: str) -> None:
     np.testing.assert_array_equal([epoch.step_objectives for epoch in rest], curve[2:], strict=True)
 
 
+class Watching(Recorder):
+    """Keeps the very arrays that it is trained on."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: list[Array] = []
+
+    def train(self, x: Array, order: Array, noise: Array) -> Array:
+        assert checks.is_frozen(x)
+        self.seen.append(x)
+        return super().train(x, order, noise)
+
+
 def test_dynamic_binarisation_gives_each_epoch_its_own_frozen_bits(monkeypatch: pytest.MonkeyPatch) -> None:
     """Three calls an epoch, all with the same array, so that it is put on a device once."""
     monkeypatch.setattr(recipe, "MAX_STEPS_PER_CALL", 1)
     x = np.random.default_rng(0).random((11, 12)).astype(np.float32)
-    seen: list[Array] = []
-
-    class Watching(Recorder):
-        def train(self, x: Array, order: Array, noise: Array) -> Array:
-            seen.append(x)
-            return super().train(x, order, noise)
-
-    list(recipe.fit(Watching(), x, seed=6, epochs=3, first_epoch=1, batch_size=4, binarise="dynamic"))
-    assert [i for i in range(1, 6) if seen[i] is not seen[i - 1]] == [3]
-    for bits, epoch in ((seen[0], 1), (seen[3], 2)):
+    model = Watching()
+    list(recipe.fit(model, x, seed=6, epochs=3, first_epoch=1, batch_size=4, binarise="dynamic"))
+    assert [i for i in range(1, 6) if model.seen[i] is not model.seen[i - 1]] == [3]
+    for bits, epoch in ((model.seen[0], 1), (model.seen[3], 2)):
         np.testing.assert_array_equal(bits, binarisation.dynamic(x, 6, epoch), strict=True)
-        assert checks.is_frozen(bits)
-    seen.clear()
-    list(recipe.fit(Watching(), x, seed=6, epochs=1, batch_size=4))
-    assert all(images is x for images in seen)
+
+
+def test_images_that_may_change_are_put_on_a_device_once_an_epoch(x: Array, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else every call of an epoch would copy the whole data set, and the time of an image grow with their number."""
+    monkeypatch.setattr(recipe, "MAX_STEPS_PER_CALL", 1)
+    model = Watching()
+    epochs = recipe.fit(model, x, seed=6, epochs=2, batch_size=4)
+    before = next(epochs).objective
+    x *= 0.5  # between epochs they may change, and the next one sees it
+    assert next(epochs).objective == pytest.approx(before / 2)
+    assert [i for i in range(1, 6) if model.seen[i] is not model.seen[i - 1]] == [3]
+    assert all(np.shares_memory(seen, x) for seen in model.seen)
+
+
+def test_frozen_images_are_put_on_a_device_once(x: Array) -> None:
+    x.setflags(write=False)
+    model = Watching()
+    list(recipe.fit(model, x, seed=6, epochs=2, batch_size=4))
+    assert all(seen is x for seen in model.seen)
 
 
 @pytest.mark.parametrize("bad", [np.full((3, 12), 2.0, np.float32), np.full((3, 12), np.nan), np.zeros((3, 11))])

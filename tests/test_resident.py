@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
+from shared import checks
 from shared.resident import ResidentImages
 
 Array = npt.NDArray[np.float64]
@@ -40,6 +41,26 @@ def test_only_what_is_read_only_is_put_once(frozen: bool, times: int) -> None:
     first, second = images(x), images(x)
     assert put.times == times
     assert (first is second) == frozen
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64, ">f4"])
+def test_view_that_is_vouched_for_is_read_only_and_keeps_its_memory(dtype: str) -> None:
+    whole = np.arange(12, dtype=dtype).reshape(4, 3)
+    x = whole[::2, 1:]
+    view = checks.frozen_view(x)
+    assert checks.is_frozen(view)
+    assert checks.is_frozen(view[1:])
+    assert checks.frozen_view(view) is view
+    assert np.shares_memory(view, x)
+    assert x.flags.writeable
+    with pytest.raises(ValueError, match="read-only"):
+        view[0, 0] = 1
+    with pytest.raises(ValueError, match="WRITEABLE"):
+        view.setflags(write=True)
+    expected = x.copy()
+    del x, whole
+    gc.collect()
+    np.testing.assert_array_equal(view, expected, strict=True)
 
 
 def test_another_data_set_takes_the_place_of_the_last() -> None:
