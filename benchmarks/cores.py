@@ -2,7 +2,7 @@
 
 A virtual machine's cores are moved about by its host: now two of them share a cache, now they do not. On one host 32
 cache lines went to the other core and back in 0.7 microseconds or in 2, either for seconds to minutes on end, and
-PyTorch, whose threads hand such lines to each other, trained 30,000 or 19,000 images/s meanwhile, whatever its code
+PyTorch, whose threads hand such lines to each other, trained 32,000 or 17,000 images/s meanwhile, whatever its code
 did. More repetitions do not average out what lasts that long. So a run looks, brings the cores together, and marks the
 turns for which it could not.
 
