@@ -8,15 +8,12 @@ Symbols: B images, D pixels, H hidden units, L latents.
 """
 
 import math
-from typing import Final
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from shared import spec
-
-_LINEAR: Final = 40.0  # from here on softplus(l) is l, in float64 too
 
 
 class Step:
@@ -52,9 +49,7 @@ class Step:
         self._linear("fc3", self._z.enter(), out=self._hidden3).relu_()  # (B, H)
         self._linear("fc4", self._hidden3, out=self._logits.layers)
         logits = self._logits.leave()  # (B, D)
-        # Cross-entropy on logits: softplus(l) - x l, of which this is the form with the fewest passes over memory.
-        cross_entropy = F.softplus(logits, threshold=_LINEAR).addcmul_(self.x, logits, value=-1.0)  # (B, D)
-        reconstruction = cross_entropy.sum()
+        reconstruction = F.binary_cross_entropy_with_logits(logits, self.x, reduction="sum")
         return reconstruction + 0.5 * (mu.square() + logvar.exp() - 1.0 - logvar).sum()
 
     def backward(self, noise: Tensor) -> None:
