@@ -117,9 +117,9 @@ def within(report: Json) -> list[Ratio]:
     rates = _rates(report)
     random = np.random.default_rng(_SEED)
     ratios = []
-    for figure, found in sorted(rates.items(), key=lambda item: item[0].participant):
-        base = rates.get(figure._replace(participant=first), {})
-        if figure.participant in others and (rounds := found.keys() & base.keys()):
+    for figure in (figure for module in others for figure in rates if figure.participant == module):
+        found, base = rates[figure], rates.get(figure._replace(participant=first), {})
+        if rounds := found.keys() & base.keys():
             paired = np.array([found[number] / base[number] for number in sorted(rounds)])
             middle = float(np.median(paired))
             ratios.append(_ratio(figure, middle, _resampled_medians(paired, random), len(paired)))
