@@ -68,8 +68,15 @@ def test_equal_runs_do_not_differ_though_the_machine_was_slower() -> None:
 
 @pytest.mark.parametrize(("factor", "verdict"), [(1 / 1.2, "slower"), (1.2, "faster")])
 def test_a_fifth_more_is_a_difference(factor: float, verdict: str) -> None:
-    found = sum(verdicts(run(2 * i), run(2 * i + 1, factor=factor)) == {verdict} for i in range(50))
-    assert found >= 49
+    """In 19 of 20 figures: readings that spread by 3 % leave a fifth near the 10 % by which runs may differ."""
+    ratios = [ratio for i in range(50) for ratio in comparison.compare(run(2 * i), run(2 * i + 1, factor=factor))]
+    found = sum(ratio.verdict == verdict for ratio in ratios)
+    assert found >= 0.95 * len(ratios)
+
+
+def test_eight_percent_is_a_difference_within_a_run_and_none_between_two() -> None:
+    assert verdicts(run(0, noise=0.001), run(1, factor=1.08, noise=0.001)) == {"no difference"}
+    assert {ratio.verdict for ratio in comparison.within(both(0, 1.08, noise=0.001))} == {"faster"}
 
 
 def test_the_ratio_is_that_of_the_medians() -> None:
