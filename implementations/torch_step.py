@@ -13,6 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from implementations.torch_products import Products
 from shared import spec
 
 
@@ -32,6 +33,7 @@ class Step:
         # mu and logvar beside each other, (B, 2 L)
         self._posterior, self._d_posterior = (_Twin(vector.new_empty(rows, 2 * l), layers) for _ in range(2))
         self._z, self._d_z = (_Twin(vector.new_empty(rows, l), layers) for _ in range(2))  # (B, L)
+        self._products = Products(vector.device, layers)
         self._std = vector.new_empty(rows, l)  # (B, L)
         self._hidden, self._hidden3, self._d_hidden, self._d_hidden3 = (
             vector.new_empty(rows, h, dtype=layers) for _ in range(4)
@@ -41,14 +43,13 @@ class Step:
     def forward(self, noise: Tensor) -> Tensor:
         """noise (B, L), for the images in `x` -> the objective, shape ()."""
         self._vector.enter()
-        self._linear("fc1", self._x.enter(), out=self._hidden).relu_()  # (B, H)
-        self._linear("fc2", self._hidden, out=self._posterior.layers)
-        mu, logvar = self._posterior.leave().chunk(2, dim=1)  # (B, L) each
+        self._hidden = self._linear("fc1", self._x.enter(), out=self._hidden, relu=True)  # (B, H)
+        posterior = self._linear("fc2", self._hidden, out=self._posterior.layers)  # (B, 2 L)
+        mu, logvar = self._posterior.leave(posterior).chunk(2, dim=1)  # (B, L) each
         torch.exp(logvar / 2, out=self._std)
         torch.addcmul(mu, self._std, noise, out=self._z.outside)
-        self._linear("fc3", self._z.enter(), out=self._hidden3).relu_()  # (B, H)
-        self._linear("fc4", self._hidden3, out=self._logits.layers)
-        logits = self._logits.leave()  # (B, D)
+        self._hidden3 = self._linear("fc3", self._z.enter(), out=self._hidden3, relu=True)  # (B, H)
+        logits = self._logits.leave(self._linear("fc4", self._hidden3, out=self._logits.layers))  # (B, D)
         reconstruction = F.binary_cross_entropy_with_logits(logits, self.x, reduction="sum")
         return reconstruction + 0.5 * (mu.square() + logvar.exp() - 1.0 - logvar).sum()
 
@@ -57,28 +58,33 @@ class Step:
         mu, logvar = self._posterior.outside.chunk(2, dim=1)  # (B, L) each
         d_mu, d_logvar = self._d_posterior.outside.chunk(2, dim=1)  # (B, L) each
         torch.sigmoid(self._logits.outside, out=self._d_logits.outside).sub_(self.x)  # (B, D)
-        self._d_linear("fc4", self._hidden3, self._d_logits.enter(), out=self._d_hidden3)
+        self._d_weights("fc4", self._hidden3, self._d_logits.enter())
+        self._d_hidden3 = self._d_input("fc4", self._d_logits.layers, out=self._d_hidden3)  # (B, H)
         _d_relu(self._hidden3, self._d_hidden3)
-        self._d_linear("fc3", self._z.layers, self._d_hidden3, out=self._d_z.layers)
-        d_z = self._d_z.leave()  # (B, L)
+        self._d_weights("fc3", self._z.layers, self._d_hidden3)
+        d_z = self._d_z.leave(self._d_input("fc3", self._d_hidden3, out=self._d_z.layers))  # (B, L)
         torch.add(d_z, mu, out=d_mu)
         # d_mu has what it needs of d_z, which is overwritten now.
         torch.mul(d_z.mul_(noise).mul_(self._std).add_(torch.expm1(logvar)), 0.5, out=d_logvar)
-        self._d_linear("fc2", self._hidden, self._d_posterior.enter(), out=self._d_hidden)
+        self._d_weights("fc2", self._hidden, self._d_posterior.enter())
+        self._d_hidden = self._d_input("fc2", self._d_posterior.layers, out=self._d_hidden)  # (B, H)
         _d_relu(self._hidden, self._d_hidden)
-        self._d_linear("fc1", self._x.layers, self._d_hidden)
-        self._gradient.leave()
+        self._d_weights("fc1", self._x.layers, self._d_hidden)
+        self._gradient.leave(self._gradient.layers)
 
-    def _linear(self, layer: str, x: Tensor, *, out: Tensor) -> Tensor:
+    def _linear(self, layer: str, x: Tensor, *, out: Tensor, relu: bool = False) -> Tensor:
         """x (B, in) -> (B, out)."""
-        return torch.addmm(self._weights[f"{layer}.bias"], x, self._weights[f"{layer}.weight"].T, out=out)
+        weight, bias = self._weights[f"{layer}.weight"], self._weights[f"{layer}.bias"]
+        return self._products.linear(x, weight, bias, out=out, relu=relu)
 
-    def _d_linear(self, layer: str, x: Tensor, d_output: Tensor, *, out: Tensor | None = None) -> None:
-        """x (B, in), d_output (B, out) -> gradients of weight and bias, and in `out`, if asked for, of x (B, in)."""
-        torch.mm(d_output.T, x, out=self._gradients[f"{layer}.weight"])
+    def _d_input(self, layer: str, d_output: Tensor, *, out: Tensor) -> Tensor:
+        """Gradients of what a layer put out, (B, out) -> of what it took, (B, in)."""
+        return self._products.d_input(d_output, self._weights[f"{layer}.weight"], out=out)
+
+    def _d_weights(self, layer: str, x: Tensor, d_output: Tensor) -> None:
+        """x (B, in), d_output (B, out) -> gradients of weight and bias, into the vector's."""
+        self._products.d_weight(d_output, x, out=self._gradients[f"{layer}.weight"])
         torch.sum(d_output, dim=0, out=self._gradients[f"{layer}.bias"])
-        if out is not None:
-            torch.mm(d_output, self._weights[f"{layer}.weight"], out=out)
 
 
 class _Twin:
@@ -91,9 +97,13 @@ class _Twin:
         """Rounded to the dtype of the layers."""
         return self.layers if self.layers is self.outside else self.layers.copy_(self.outside)
 
-    def leave(self) -> Tensor:
-        """Back from the layers."""
-        return self.outside if self.layers is self.outside else self.outside.copy_(self.layers)
+    def leave(self, result: Tensor) -> Tensor:
+        """Back from the layers; `result` may be `layers` or another tensor of its shape and dtype."""
+        if self.layers is self.outside:
+            self.layers = self.outside = result
+        else:
+            self.outside.copy_(result)
+        return self.outside
 
 
 def by_name(vector: Tensor, sizes: spec.Sizes) -> dict[str, Tensor]:

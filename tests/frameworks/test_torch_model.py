@@ -17,6 +17,7 @@ from shared.spec import Sizes
 
 torch: Any = pytest.importorskip("torch")
 TORCH_VAE: Final[Any] = importlib.import_module("implementations.torch_vae")
+TORCH_PRODUCTS: Final[Any] = importlib.import_module("implementations.torch_products")
 SIZES: Final = Sizes(12, 8, 3)
 
 
@@ -92,6 +93,73 @@ def test_a_wrong_step_is_rejected(function: str, wrong: Any, claimed: str, monke
     monkeypatch.setattr(torch, function, wrong)
     with pytest.raises(Mismatch):
         Grader(TORCH_VAE, "float32").check(vector)
+
+
+@pytest.fixture(params=["mkl", "onednn"])
+def library(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Each of the two libraries of `torch_products.py`, whatever CPU this is."""
+    if request.param == "onednn" and not torch.backends.mkldnn.is_available():
+        pytest.skip("this PyTorch was built without oneDNN")
+    wide = dict.fromkeys(("sse4a", "avx512_f", "avx_vnni"), request.param == "onednn")
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: wide, raising=False)
+    return str(request.param)
+
+
+@pytest.mark.parametrize(
+    ("rows", "taken", "given"),
+    [(3, 400, 784), (900, 784, 400), (3, 40, 400)],
+    ids=["d_output transposed", "x transposed", "a small weight"],
+)
+def test_products(library: str, rows: int, taken: int, given: int) -> None:
+    """rows images, a layer of `given` inputs and `taken` outputs."""
+    products = TORCH_PRODUCTS.Products(torch.device("cpu"), torch.float32)
+    random = torch.Generator().manual_seed(0)
+    shapes = {"x": (rows, given), "weight": (taken, given), "bias": (taken,), "d_output": (rows, taken)}
+    tensors = {name: torch.randn(shape, generator=random) for name, shape in shapes.items()}
+    x, weight, bias, d_output = tensors.values()
+    before = {name: tensor.clone() for name, tensor in tensors.items()}
+
+    def memory(*shape: int) -> Any:
+        return torch.full(shape, torch.nan)
+
+    d_weight = memory(taken, given)
+    answers = {
+        "linear": products.linear(x, weight, bias, out=memory(rows, taken)),
+        "relu": products.linear(x, weight, bias, out=memory(rows, taken), relu=True),
+        "d_input": products.d_input(d_output, weight, out=memory(rows, given)),
+    }
+    products.d_weight(d_output, x, out=d_weight)
+    x, weight, bias, d_output = (tensor.double() for tensor in tensors.values())
+
+    def with_bound(a: Any, b: Any, c: Any = 0.0) -> tuple[Any, Any]:
+        """a b + c, and what float32 may be off by, in whatever order it adds: (n + 1) u |a| |b| (Higham 2002, 3.5)."""
+        return a @ b + c, (a.shape[1] + 1) * 2.0**-24 * (a.abs() @ b.abs() + abs(c))
+
+    linear, linear_bound = with_bound(x, weight.T, bias)
+    expected = {
+        "linear": (linear, linear_bound),
+        "relu": (linear.relu(), linear_bound),
+        "d_input": with_bound(d_output, weight),
+        "d_weight": with_bound(d_output.T, x),
+    }
+    for name, found in {**answers, "d_weight": d_weight}.items():
+        assert found.is_contiguous(), name
+        wanted, bound = expected[name]
+        assert bool(((found.double() - wanted).abs() <= bound).all()), name
+    for name, tensor in tensors.items():
+        assert torch.equal(tensor, before[name]), f"{name} was changed"
+
+
+def test_training_conforms_by_either_library(library: str) -> None:
+    for name in ("training/tiny", "training/full"):
+        Grader(TORCH_VAE, "float32").check(vectors.load()[name])
+    chosen = TORCH_PRODUCTS.Products(torch.device("cpu"), torch.float32)._onednn
+    assert (chosen is not None) == (library == "onednn")
+
+
+@pytest.mark.parametrize("dtype", ["float64", "bfloat16"])
+def test_onednn_multiplies_float32_alone(library: str, dtype: str) -> None:
+    assert TORCH_PRODUCTS.Products(torch.device("cpu"), getattr(torch, dtype))._onednn is None
 
 
 def test_mixed_precision_reaches_every_answer_and_no_other_model(run: tuple[Array, Array, Array]) -> None:
