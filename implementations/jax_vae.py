@@ -178,7 +178,8 @@ def _objective(model: VAE, x: Tensor, noise: Tensor | None) -> Tensor:
 # The contract
 # -----------------------------------------------------------------------------------------------------------
 
-from shared import checks, parameters, spec, stream  # noqa: E402 -- nothing above needs this project
+from implementations import jax_compiler  # noqa: E402 -- nothing above needs this project
+from shared import checks, parameters, spec, stream  # noqa: E402
 from shared.contract import Array, Losses, Tensors  # noqa: E402
 from shared.resident import ResidentImages  # noqa: E402
 
@@ -351,10 +352,17 @@ def _generate(model: VAE, z: Tensor) -> Tensor:
     return model.generate(z)
 
 
-@nnx.jit
 def _training_steps(model: VAE, optimizer: nnx.Optimizer[VAE], images: Tensor, order: Tensor, noise: Tensor) -> Tensor:
     """images (N, D), order (K, B), noise (K, B, L) -> objectives (K,): all steps in one compiled loop."""
     graph, state = nnx.split((model, optimizer))
+    state, objectives = _loop(graph, state, images, order, noise)
+    nnx.update((model, optimizer), state)
+    return objectives
+
+
+@partial(jax_compiler.jit, static_argnums=0)
+def _loop(graph: Any, state: Any, images: Tensor, order: Tensor, noise: Tensor) -> tuple[Any, Tensor]:
+    """The state of model and optimizer, whose graph is `graph`, after all steps, and their objectives (K,)."""
 
     def step(state: Any, batch: tuple[Tensor, Tensor]) -> tuple[Any, Tensor]:
         rows, step_noise = batch
@@ -362,9 +370,7 @@ def _training_steps(model: VAE, optimizer: nnx.Optimizer[VAE], images: Tensor, o
         objective = _update(model, optimizer, images[rows], step_noise)
         return nnx.state((model, optimizer)), objective
 
-    state, objectives = jax.lax.scan(step, state, (order, noise))
-    nnx.update((model, optimizer), state)
-    return objectives
+    return jax.lax.scan(step, state, (order, noise))
 
 
 def _variable(tree: Any, name: str) -> nnx.Variable[Any]:
