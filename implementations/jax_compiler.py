@@ -1,7 +1,7 @@
 """How XLA is to compile the training loop of `jax_vae.py` for CPUs.
 
 Wide vectors: by default XLA's compiler uses 256 of AVX-512's 512 bits. Plain products: some XLA versions fuse products
-with what follows by a library (YNNPACK) that is slower at it than their own two kernels, here by 3 to 8 %.
+with what follows by a library (YNNPACK) that is slower at it than their own two kernels, here by up to 7 %.
 """
 
 from collections.abc import Callable
