@@ -20,7 +20,9 @@ from shared import spec
 class Step:
     """Forward and backward pass of `VAE.negative_elbo` over B images, without a tape.
 
-    Memory is made once, but for what oneDNN returns (`torch_products.py`). Layers compute in the dtype `layers`, which is the vector's own, or bfloat16 for mixed precision: what goes into
+    Memory is made once, but for what oneDNN returns (`torch_products.py`).
+
+    Layers compute in the dtype `layers`, which is the vector's own, or bfloat16 for mixed precision: what goes into
     them is then rounded into a second buffer, and what comes out is copied back.
     """
 
