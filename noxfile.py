@@ -16,6 +16,7 @@ ROOT = Path(__file__).parent
 CONSTRAINTS = f"--constraint={ROOT / 'constraints.txt'}"
 PROJECT = nox.project.load_toml(ROOT / "pyproject.toml")
 BACKENDS = [nox.param(name, id=name) for name in ("oracle", "torch", "tensorflow", "jax")]
+SUITE = ("python", "-m", "vae_rosetta.conformance")
 QUIET_TENSORFLOW = {"TF_CPP_MIN_LOG_LEVEL": "3"}
 ONE_THREAD = {"OMP_NUM_THREADS": "1"}  # small products are slower with two, and much slower on a busy machine
 GRADED: list[str] = []  # backends that this run has graded: older certificates are not shown beside theirs
@@ -36,13 +37,13 @@ def certificates(session: nox.Session) -> Path:
 
 def module_of(backend: str) -> str:
     """The dotted name of a backend's module."""
-    return "shared.oracle" if backend == "oracle" else f"implementations.{backend}_vae"
+    return "vae_rosetta.shared.oracle" if backend == "oracle" else f"vae_rosetta.implementations.{backend}_vae"
 
 
 def grade_on_seeds(session: nox.Session, backend: str, *options: str) -> None:
     """A true backend on 200 networks, pictures and noises that no vector holds: an alarm is an error."""
     words = ("seeds", module_of(backend), "--seeds", "200", *options)
-    session.run("python", "-m", "conformance.meta", *words, env={**ONE_THREAD, **QUIET_TENSORFLOW})
+    session.run("python", "-m", "vae_rosetta.conformance.meta", *words, env={**ONE_THREAD, **QUIET_TENSORFLOW})
 
 
 @nox.session
@@ -64,7 +65,7 @@ def types(session: nox.Session) -> None:
 def tests(session: nox.Session) -> None:
     """The project's own tests, and the proof that the suite rejects what it must: no framework installed."""
     install(session, "app", "conformance", groups=("test",))
-    session.run("python", "-m", "shared.vectors", "--check", env=ONE_THREAD)
+    session.run("python", "-m", "vae_rosetta.shared.vectors", "--check", env=ONE_THREAD)
     session.run("pytest", *session.posargs, env=ONE_THREAD)
 
 
@@ -83,9 +84,17 @@ def conformance(session: nox.Session, backend: str) -> None:
         session.chdir(elsewhere),
     ):  # the installed package, not the checkout
         report = ("--report", str(certificate))
-        session.run("python", "-m", "conformance", module_of(backend), *report, *session.posargs, env=QUIET_TENSORFLOW)
+        session.run(
+            "python",
+            "-m",
+            "vae_rosetta.conformance",
+            module_of(backend),
+            *report,
+            *session.posargs,
+            env=QUIET_TENSORFLOW,
+        )
         if backend != "oracle":
-            session.run("python", "-m", "conformance", "mixed", module_of(backend), env=QUIET_TENSORFLOW)
+            session.run(*SUITE, "mixed", module_of(backend), env=QUIET_TENSORFLOW)
     if backend != "oracle":
         session.run("pytest", "tests/standalone", "--framework", backend, env=QUIET_TENSORFLOW)
 
@@ -99,8 +108,8 @@ def matrix(session: nox.Session) -> None:
     missing = [backend for backend in wanted if backend not in written]
     if found := [str(written[backend]) for backend in wanted if backend in written]:
         install(session)
-        session.run("python", "-m", "conformance", "matrix", *found)
-        session.run("python", "-m", "conformance", "headroom", *found)
+        session.run(*SUITE, "matrix", *found)
+        session.run(*SUITE, "headroom", *found)
     if missing or not found:
         session.error(f"no certificate of {', '.join(missing)}" if missing else "no backend has been graded yet")
 
@@ -109,7 +118,7 @@ def matrix(session: nox.Session) -> None:
 def mutants(session: nox.Session) -> None:
     """Every wrong implementation before the tests that reject it, and the true ones on fresh seeds: no alarm."""
     install(session, "torch", "conformance")
-    session.run("python", "-m", "conformance.meta", *session.posargs, env=ONE_THREAD)
+    session.run("python", "-m", "vae_rosetta.conformance.meta", *session.posargs, env=ONE_THREAD)
     session.run("pytest", "tests/frameworks", "conformance/meta/test_audit.py", env=ONE_THREAD)
     for backend in ("oracle", "torch"):  # what is installed here; the session `seeds` grades all four
         grade_on_seeds(session, backend)
@@ -139,11 +148,13 @@ def rehearsal(session: nox.Session) -> None:
 def demo(session: nox.Session) -> None:
     """Trains all three on real digits with one seed; prints one table and draws one picture."""
     install(session, "all")
-    session.run("python", "-m", "applications.demo", *(session.posargs or ["--force"]), env=QUIET_TENSORFLOW)
+    session.run(
+        "python", "-m", "vae_rosetta.applications.demo", *(session.posargs or ["--force"]), env=QUIET_TENSORFLOW
+    )
 
 
 @nox.session
 def bench(session: nox.Session) -> None:
     """Training and generation speed of all three, measured in turn; `nox -s bench -- --help` is the protocol."""
     install(session, "all", groups=("peers",))
-    session.run("python", "-m", "benchmarks", *session.posargs, env=QUIET_TENSORFLOW)
+    session.run("python", "-m", "vae_rosetta.benchmarks", *session.posargs, env=QUIET_TENSORFLOW)

@@ -1,6 +1,6 @@
 """`python -m applications`: the same as `vae`."""
 
-from applications.cli import main
+from vae_rosetta.applications.cli import main
 
 if __name__ == "__main__":
     main()

@@ -10,16 +10,16 @@ try:
 except ModuleNotFoundError as error:  # NumPy and safetensors are all that this project must have
     raise SystemExit("Error: the vae command needs click; try: pip install 'vae-rosetta[app]'") from error
 
-from applications.commands.backends import backends
-from applications.commands.compress import compress
-from applications.commands.decompress import decompress
-from applications.commands.evaluate import evaluate
-from applications.commands.generate import generate
-from applications.commands.report import report
-from applications.commands.score import score
-from applications.commands.train import train
-from applications.errors import OneLineErrors
-from shared import spec
+from vae_rosetta.applications.commands.backends import backends
+from vae_rosetta.applications.commands.compress import compress
+from vae_rosetta.applications.commands.decompress import decompress
+from vae_rosetta.applications.commands.evaluate import evaluate
+from vae_rosetta.applications.commands.generate import generate
+from vae_rosetta.applications.commands.report import report
+from vae_rosetta.applications.commands.score import score
+from vae_rosetta.applications.commands.train import train
+from vae_rosetta.applications.errors import OneLineErrors
+from vae_rosetta.shared import spec
 
 
 class Group(OneLineErrors, click.Group):
@@ -28,7 +28,7 @@ class Group(OneLineErrors, click.Group):
 
 def _print_version(context: click.Context, _: click.Parameter, wanted: bool) -> None:
     if wanted and not context.resilient_parsing:
-        from applications.versions import project_version
+        from vae_rosetta.applications.versions import project_version
 
         click.echo(f"vae-rosetta {project_version()}, specification {spec.VERSION}")
         context.exit()

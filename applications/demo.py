@@ -24,11 +24,11 @@ import numpy.typing as npt
 from rich.console import Console
 from rich.table import Table
 
-from applications import pictures, runs
-from applications.errors import OneLineErrors
-from applications.runs import Json
-from implementations import BACKENDS, missing_packages
-from shared import files
+from vae_rosetta.applications import pictures, runs
+from vae_rosetta.applications.errors import OneLineErrors
+from vae_rosetta.applications.runs import Json
+from vae_rosetta.implementations.ports import BACKENDS, missing_packages
+from vae_rosetta.shared import files
 
 FLOAT64_LIMIT: Final = 1e-9  # seen: 2e-15
 FLOAT32_LIMIT: Final = 1e-4  # seen: 2e-7, and 2e-4 after five epochs of mnist-5k
@@ -221,7 +221,7 @@ def _vae(*arguments: str) -> None:
     """
     sys.stdout.flush()
     done = subprocess.run(
-        [sys.executable, "-m", "applications", *arguments], stderr=subprocess.PIPE, text=True, check=False
+        [sys.executable, "-m", "vae_rosetta.applications", *arguments], stderr=subprocess.PIPE, text=True, check=False
     )
     if done.returncode:
         click.echo(done.stderr, err=True, nl=False)

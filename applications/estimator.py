@@ -20,13 +20,13 @@ except ModuleNotFoundError as missing:
         "applications.estimator needs scikit-learn; try: pip install 'vae-rosetta[app]'", name=missing.name
     ) from missing
 
-import implementations
-from applications.lending import Kind, lent
-from shared import checks, parameters, recipe, spec, stream
-from shared.contract import Array
-from shared.oracle import sigmoid
-from shared.spec import Sizes
-from shared.stream import Purpose
+from vae_rosetta.applications.lending import Kind, lent
+from vae_rosetta.implementations import ports
+from vae_rosetta.shared import checks, parameters, recipe, spec, stream
+from vae_rosetta.shared.contract import Array
+from vae_rosetta.shared.oracle import sigmoid
+from vae_rosetta.shared.spec import Sizes
+from vae_rosetta.shared.stream import Purpose
 
 SCALINGS: Final = ("minmax", "none")
 _ROWS: Final = 1000  # rows a call: large enough to be fast, small enough to fit anywhere
@@ -178,7 +178,7 @@ class VAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
         if np.may_share_memory(x, X):
             x = x.copy()
         x.setflags(write=False)  # so that backends keep it on the device
-        backend = self.backend if self.backend is not None else implementations.installed()[0]
+        backend = self.backend if self.backend is not None else ports.installed()[0]
         kind = Kind(backend, Sizes(X.shape[1], self.hidden_dim, self.latent_dim), str(X.dtype), self.device)
         objectives = []
         with lent(kind, parameters.initial(seed, kind.sizes), to_train=True) as model:
@@ -226,7 +226,7 @@ class VAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
 
     def _check_parameters(self) -> None:
         if self.backend is not None:
-            checks.one_of("backend", self.backend, implementations.BACKENDS)
+            checks.one_of("backend", self.backend, ports.BACKENDS)
         for name in ("latent_dim", "hidden_dim", "epochs", "batch_size", "score_draws"):
             checks.count(name, getattr(self, name))
         checks.one_of("scaling", self.scaling, SCALINGS)

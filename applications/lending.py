@@ -13,10 +13,10 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from applications.startup import load_backend, load_model
-from shared import parameters
-from shared.contract import Array, FullModel, Tensors
-from shared.spec import Sizes
+from vae_rosetta.applications.startup import load_backend, load_model
+from vae_rosetta.shared import parameters
+from vae_rosetta.shared.contract import Array, FullModel, Tensors
+from vae_rosetta.shared.spec import Sizes
 
 _KEPT: Final = 4  # models: a search is through with one setting before the next, and a person compares a few
 

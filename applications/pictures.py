@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 
-from shared import checks, files
+from vae_rosetta.shared import checks, files
 
 GUTTER: Final = 2  # pixels between two images and around all
 _GREY: Final = 64  # of the gutters, so that the edges of black images show

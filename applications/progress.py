@@ -21,7 +21,7 @@ from rich.progress import (
 from rich.table import Column
 from rich.text import Text
 
-from shared.recipe import Epoch
+from vae_rosetta.shared.recipe import Epoch
 
 _NARROW = 76  # columns that a line with every figure needs
 

@@ -9,8 +9,8 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from shared import binarisation, checks
-from shared.contract import Array
+from vae_rosetta.shared import binarisation, checks
+from vae_rosetta.shared.contract import Array
 
 GREY: Final = "none"
 DRAWN: Final = "drawn"

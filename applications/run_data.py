@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-from applications import runs
-from applications.weights import Weights
-from shared import datasets
-from shared.datasets import Dataset
+from vae_rosetta.applications import runs
+from vae_rosetta.applications.weights import Weights
+from vae_rosetta.shared import datasets
+from vae_rosetta.shared.datasets import Dataset
 
 
 def load(stored: Weights, name: str | None = None, data_dir: Path | None = None) -> Dataset:

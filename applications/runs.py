@@ -20,11 +20,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from applications.interrupts import interrupts_held
-from shared import files, parameters, spec
-from shared.contract import Array, Trainable
-from shared.recipe import Epoch
-from shared.spec import Sizes
+from vae_rosetta.applications.interrupts import interrupts_held
+from vae_rosetta.shared import files, parameters, spec
+from vae_rosetta.shared.contract import Array, Trainable
+from vae_rosetta.shared.recipe import Epoch
+from vae_rosetta.shared.spec import Sizes
 
 WEIGHTS: Final = "weights.safetensors"
 STATE: Final = "state.safetensors"

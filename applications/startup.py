@@ -6,16 +6,16 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from applications.interrupts import interrupts_held
-from implementations import backend as backend_module
-from shared.contract import Backend, FullModel, Tensors
+from vae_rosetta.applications.interrupts import interrupts_held
+from vae_rosetta.implementations.ports import backend as backend_module
+from vae_rosetta.shared.contract import Backend, FullModel, Tensors
 
 
 def load_backend(name: str) -> Backend:
     """The module of backend `name`, imported now.
 
     Raises:
-        ImportError, ValueError: see `implementations.backend`.
+        ImportError, ValueError: see `ports.backend`.
     """
     with interrupts_held(), _quiet():  # a framework's C++ code may swallow the KeyboardInterrupt, or die of it
         return backend_module(name)

@@ -10,18 +10,18 @@ from typing import Any, Final
 import click
 import numpy as np
 
-from applications import generation, pictures, protocol, runs
-from applications.errors import Interrupted
-from applications.progress import Report
-from applications.runs import Json
-from applications.startup import load_backend, load_model
-from applications.versions import versions
-from implementations import backend as backend_module
-from implementations import missing_packages
-from shared import datasets, parameters, recipe, spec
-from shared.contract import Array, Backend, Trainable
-from shared.datasets import Dataset
-from shared.spec import Sizes
+from vae_rosetta.applications import generation, pictures, protocol, runs
+from vae_rosetta.applications.errors import Interrupted
+from vae_rosetta.applications.progress import Report
+from vae_rosetta.applications.runs import Json
+from vae_rosetta.applications.startup import load_backend, load_model
+from vae_rosetta.applications.versions import versions
+from vae_rosetta.implementations.ports import backend as backend_module
+from vae_rosetta.implementations.ports import missing_packages
+from vae_rosetta.shared import datasets, parameters, recipe, spec
+from vae_rosetta.shared.contract import Array, Backend, Trainable
+from vae_rosetta.shared.datasets import Dataset
+from vae_rosetta.shared.spec import Sizes
 
 _PICTURED: Final = 10  # images in `reconstructions.png`
 _SAMPLED: Final = 64  # images in `samples.png`

@@ -3,7 +3,7 @@
 import importlib.metadata
 import platform
 
-from implementations import BACKENDS, REQUIRES, missing_packages
+from vae_rosetta.implementations.ports import BACKENDS, REQUIRES, missing_packages
 
 
 def project_version() -> str:

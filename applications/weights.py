@@ -4,12 +4,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from applications import runs
-from applications.runs import Json
-from applications.startup import load_backend, load_model
-from shared import parameters
-from shared.contract import Array, FullModel
-from shared.spec import Sizes
+from vae_rosetta.applications import runs
+from vae_rosetta.applications.runs import Json
+from vae_rosetta.applications.startup import load_backend, load_model
+from vae_rosetta.shared import parameters
+from vae_rosetta.shared.contract import Array, FullModel
+from vae_rosetta.shared.spec import Sizes
 
 
 class Weights(NamedTuple):

@@ -1,7 +1,11 @@
 """The benchmark: how fast backends train and generate, each by the same protocol and beside the machine's own limit.
 
-    python -m benchmarks implementations.torch_vae my_package.my_vae
+    python -m benchmarks torch my_package.my_vae
 
 A backend is a dotted module path, ours no less than a stranger's. This package imports no framework: each backend runs
 in a process of its own, which `worker` serves.
 """
+
+import vae_rosetta
+
+vae_rosetta.same_module(__name__)

@@ -1,6 +1,6 @@
 """`python -m benchmarks [MODULE]...`: see `--help`, which is the protocol."""
 
-from benchmarks.cli import main
+from vae_rosetta.benchmarks.cli import main
 
 if __name__ == "__main__":
     main()

@@ -3,8 +3,8 @@
 import os
 from typing import Any, Final
 
-from benchmarks.table import short_names
-from shared import files
+from vae_rosetta.benchmarks.table import short_names
+from vae_rosetta.shared import files
 
 Json = dict[str, Any]
 

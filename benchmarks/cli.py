@@ -16,9 +16,9 @@ except ModuleNotFoundError as error:
 
 # Ours, and the packages that each needs.
 OURS: Final = {
-    "implementations.torch_vae": ("torch",),
-    "implementations.tensorflow_vae": ("tensorflow", "keras"),
-    "implementations.jax_vae": ("jax", "flax", "optax"),
+    "vae_rosetta.implementations.torch_vae": ("torch",),
+    "vae_rosetta.implementations.tensorflow_vae": ("tensorflow", "keras"),
+    "vae_rosetta.implementations.jax_vae": ("jax", "flax", "optax"),
 }
 
 
@@ -154,11 +154,11 @@ def benchmark(
     import dataclasses
     import json
 
-    from benchmarks import data as images_of
-    from benchmarks import machine, plan, results, run, table
-    from benchmarks import peers as known_peers
-    from benchmarks.progress import Progress
-    from shared import checks, files
+    from vae_rosetta.benchmarks import data as images_of
+    from vae_rosetta.benchmarks import machine, plan, results, run, table
+    from vae_rosetta.benchmarks import peers as known_peers
+    from vae_rosetta.benchmarks.progress import Progress
+    from vae_rosetta.shared import checks, files
 
     if chosen_peers and (profile or peers is False):
         raise ValueError(
@@ -182,7 +182,7 @@ def benchmark(
     if profile:
         from rich.console import Console
 
-        from benchmarks import profiles
+        from vae_rosetta.benchmarks import profiles
 
         if failed := profiles.show(chosen, wanted, dataset, Console(highlight=False)):
             raise click.ClickException("; ".join(failed))
@@ -272,7 +272,7 @@ def compare(a: Path, b: Path | None, as_json: bool) -> None:
     fifth was found in 59 of 60 comparisons within a run, and in 448 of 660
     between two.
     """
-    from benchmarks import comparison
+    from vae_rosetta.benchmarks import comparison
 
     reports = [comparison.read(path) for path in (a, b) if path is not None]
     ratios = comparison.compare(*reports) if len(reports) == 2 else comparison.within(*reports)
@@ -285,7 +285,7 @@ def compare(a: Path, b: Path | None, as_json: bool) -> None:
     _check_rich()
     from rich.console import Console
 
-    from benchmarks import table
+    from vae_rosetta.benchmarks import table
 
     if b is None:
         drift, title = None, f"{a.name}: compared with {reports[0]['backends'][0]['module']}, round by round"
@@ -303,25 +303,25 @@ def compare(a: Path, b: Path | None, as_json: bool) -> None:
 @click.option("--force", is_flag=True, help="Replace --chart if it exists.")
 def show(results: Path, markdown: bool, chart: Path | None, force: bool) -> None:
     """Show a result file once more: as the tables of its run, in Markdown, or as a chart."""
-    from benchmarks import comparison
+    from vae_rosetta.benchmarks import comparison
 
     if chart is not None:
         _check_free(chart, force=force, endings=(".png", ".svg"), option="--chart")
     report = comparison.read(results)
     if markdown:
-        from benchmarks import markdown as in_markdown
+        from vae_rosetta.benchmarks import markdown as in_markdown
 
         click.echo(in_markdown.text(report), nl=False)
     elif chart is None:
         _check_rich()
         from rich.console import Console
 
-        from benchmarks import table
+        from vae_rosetta.benchmarks import table
 
         data = report["data"]
         table.show(report, f"{data['source']}, {data['images']:,} images", Console(highlight=False))
     if chart is not None:
-        from benchmarks import chart as drawing
+        from vae_rosetta.benchmarks import chart as drawing
 
         drawing.save(report, chart)
         click.echo(f"{chart}: training speed", err=markdown)

@@ -24,8 +24,8 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from benchmarks import cores
-from benchmarks.plan import FORMAT, IMPORTS, INFERENCE, PRODUCTS, TRAINING
+from vae_rosetta.benchmarks import cores
+from vae_rosetta.benchmarks.plan import FORMAT, IMPORTS, INFERENCE, PRODUCTS, TRAINING
 
 Json = dict[str, Any]
 Reals = npt.NDArray[np.float64]

@@ -57,7 +57,7 @@ class Cores:
             shared.truncate(_THEIRS.stop)
             self._bytes = _mapped(Path(shared.name))
             self._helper = subprocess.Popen(
-                [sys.executable, "-m", "benchmarks.cores", shared.name, str(its)],
+                [sys.executable, "-m", "vae_rosetta.benchmarks.cores", shared.name, str(its)],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,

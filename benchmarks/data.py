@@ -6,9 +6,9 @@ from pathlib import Path
 
 import numpy as np
 
-from shared import datasets
-from shared.contract import Array
-from shared.datasets import Dataset
+from vae_rosetta.shared import datasets
+from vae_rosetta.shared.contract import Array
+from vae_rosetta.shared.datasets import Dataset
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Final, NamedTuple
 from xml.etree import ElementTree
 
-from benchmarks import processes
-from shared import checks
+from vae_rosetta.benchmarks import processes
+from vae_rosetta.shared import checks
 
 CHAPTERS: Final = ("forward", "loss", "gradients", "training")
 _NAMED: Final = 3  # failing cases that a refusal names
@@ -29,7 +29,7 @@ def grade(module: str, dtype: str = "float32") -> Verdict:
     if dtype != checks.MIXED or verdict.refusal:
         return verdict
     try:
-        processes.output(["-m", "conformance", "mixed", module])
+        processes.output(["-m", "vae_rosetta.conformance", "mixed", module])
     except RuntimeError as error:
         return verdict._replace(refusal=str(error))
     return verdict
@@ -41,7 +41,7 @@ def _grade(module: str) -> Verdict:
         report = Path(folder, "report.xml")
         chosen = " or ".join(f"test_{chapter}.py" for chapter in CHAPTERS)
         options = ["--vae-dtype", "float32", "-q", "-k", chosen, f"--junitxml={report}"]
-        command = [sys.executable, "-m", "conformance", module, *options]
+        command = [sys.executable, "-m", "vae_rosetta.conformance", module, *options]
         done = subprocess.run(
             command,
             stdin=subprocess.DEVNULL,

@@ -2,20 +2,30 @@
 
 import ast
 import importlib.metadata
+import inspect
 import sys
 from collections.abc import Iterator
+from types import ModuleType
 from typing import Final
 
-from benchmarks import processes
+from vae_rosetta.benchmarks import processes
 
-# Ours, whoever imports them: part of the backend's cost, not of its framework's.
-_OURS: Final = frozenset({"shared", "implementations", "conformance", "benchmarks", "applications"})
+# Whoever imports it: part of the backend's cost, not of its framework's.
+_OURS: Final = frozenset({"vae_rosetta"})
 _TIMED: Final = """
 import sys, time
 started = time.perf_counter()
 exec(sys.argv[1])
 print(time.perf_counter() - started)
 """
+
+
+def of(module: ModuleType) -> list[str]:
+    """The framework of a module, as it and the modules in it import it: see `foreign`."""
+    name = module.__name__
+    own = [found for key, found in sys.modules.items() if key == name or key.startswith(f"{name}.")]
+    sources = [inspect.getsource(found) for found in own if getattr(found, "__file__", None)]
+    return list(dict.fromkeys(statement for source in sources for statement in foreign(source, name)))
 
 
 def foreign(source: str, module: str) -> list[str]:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
-from benchmarks.table import short_names
+from vae_rosetta.benchmarks.table import short_names
 
 Json = dict[str, Any]
 

@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
-from shared import checks, spec
+from vae_rosetta.shared import checks, spec
 
 FORMAT: Final = 3  # of the results; schema.json describes them
 

@@ -43,7 +43,7 @@ class Worker:
     def __init__(self, *arguments: str, environment: Iterable[tuple[str, str]] = ()) -> None:
         self._said = tempfile.TemporaryFile()  # noqa: SIM115 -- closed in `end`
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "benchmarks.worker", *arguments],
+            [sys.executable, "-m", "vae_rosetta.benchmarks.worker", *arguments],
             env={**os.environ, **dict(environment)},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,

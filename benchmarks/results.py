@@ -5,12 +5,12 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
-from benchmarks import gate, limits, machine
-from benchmarks.plan import FIRST_EPOCH, FORMAT, IMPORTS, INFERENCE, PRODUCTS, TRAINING
-from benchmarks.products.shapes import flops_per_image
-from benchmarks.run import Entry, Measured, PeerEntry, Reading
-from benchmarks.worker import SEED
-from shared import spec
+from vae_rosetta.benchmarks import gate, limits, machine
+from vae_rosetta.benchmarks.plan import FIRST_EPOCH, FORMAT, IMPORTS, INFERENCE, PRODUCTS, TRAINING
+from vae_rosetta.benchmarks.products.shapes import flops_per_image
+from vae_rosetta.benchmarks.run import Entry, Measured, PeerEntry, Reading
+from vae_rosetta.benchmarks.worker import SEED
+from vae_rosetta.shared import spec
 
 Json = dict[str, Any]
 

@@ -9,18 +9,18 @@ from typing import Any, Final, NamedTuple, Protocol
 
 import numpy as np
 
-from benchmarks import data, gate, imports, machine, peers, products, target
-from benchmarks.cores import Cores, apart
-from benchmarks.data import Images
-from benchmarks.gate import Verdict
-from benchmarks.plan import FIRST_EPOCH, IMPORTS, REPEATABLE, TARGET, Plan, Turn, schedule
-from benchmarks.processes import Worker, WorkerError
-from benchmarks.target import Reached
-from benchmarks.worker import SEED, checked_steps, train_calls
-from shared import oracle, parameters
-from shared.contract import Array
-from shared.datasets import Dataset
-from shared.spec import Sizes
+from vae_rosetta.benchmarks import data, gate, imports, machine, peers, products, target
+from vae_rosetta.benchmarks.cores import Cores, apart
+from vae_rosetta.benchmarks.data import Images
+from vae_rosetta.benchmarks.gate import Verdict
+from vae_rosetta.benchmarks.plan import FIRST_EPOCH, IMPORTS, REPEATABLE, TARGET, Plan, Turn, schedule
+from vae_rosetta.benchmarks.processes import Worker, WorkerError
+from vae_rosetta.benchmarks.target import Reached
+from vae_rosetta.benchmarks.worker import SEED, checked_steps, train_calls
+from vae_rosetta.shared import oracle, parameters
+from vae_rosetta.shared.contract import Array
+from vae_rosetta.shared.datasets import Dataset
+from vae_rosetta.shared.spec import Sizes
 
 Json = dict[str, Any]
 

@@ -6,9 +6,9 @@ from typing import Any, Final
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.comparison import Ratio
-from benchmarks.cores import apart
-from benchmarks.profiles.operations import Profile
+from vae_rosetta.benchmarks.comparison import Ratio
+from vae_rosetta.benchmarks.cores import apart
+from vae_rosetta.benchmarks.profiles.operations import Profile
 
 Json = dict[str, Any]
 

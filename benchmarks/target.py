@@ -15,11 +15,11 @@ from typing import Any, Final, NamedTuple, cast
 
 import numpy as np
 
-from benchmarks import data, peers, processes
-from benchmarks.worker import SEED
-from shared import parameters, recipe, spec
-from shared.contract import Array, Backend
-from shared.spec import Sizes
+from vae_rosetta.benchmarks import data, peers, processes
+from vae_rosetta.benchmarks.worker import SEED
+from vae_rosetta.shared import parameters, recipe, spec
+from vae_rosetta.shared.contract import Array, Backend
+from vae_rosetta.shared.spec import Sizes
 
 MOST_EPOCHS: Final = 30
 
@@ -42,7 +42,7 @@ def measure(
     """
     words = [*arguments, str(folder / "train.npy"), str(folder / "test.npy"), str(target), dtype]
     started = time.perf_counter()
-    line = processes.output(["-m", "benchmarks.target", *words], [*environment, ("TMPDIR", str(folder))])
+    line = processes.output(["-m", "vae_rosetta.benchmarks.target", *words], [*environment, ("TMPDIR", str(folder))])
     seconds = time.perf_counter() - started
     answer = json.loads(line)
     if not answer["test"] <= target:

@@ -11,7 +11,6 @@ Making ready for a measure (a model, noise, the first call of a function, which 
 import gc
 import importlib
 import importlib.metadata
-import inspect
 import json
 import os
 import sys
@@ -23,14 +22,14 @@ from typing import Any, Final, Protocol, TextIO, cast
 import numpy as np
 import numpy.typing as npt
 
-from benchmarks import data, imports, machine, peers, products
-from benchmarks.plan import FIRST_EPOCH, IMPORTS, INFERENCE, PRODUCTS, TARGET, TRAINING
-from benchmarks.products.shapes import fastest
-from shared import parameters, recipe, stream
-from shared.contract import Array, Backend, FullModel, Trainable
-from shared.recipe import Epoch
-from shared.spec import Sizes
-from shared.stream import Purpose
+from vae_rosetta.benchmarks import data, imports, machine, peers, products
+from vae_rosetta.benchmarks.plan import FIRST_EPOCH, IMPORTS, INFERENCE, PRODUCTS, TARGET, TRAINING
+from vae_rosetta.benchmarks.products.shapes import fastest
+from vae_rosetta.shared import parameters, recipe, stream
+from vae_rosetta.shared.contract import Array, Backend, FullModel, Trainable
+from vae_rosetta.shared.recipe import Epoch
+from vae_rosetta.shared.spec import Sizes
+from vae_rosetta.shared.stream import Purpose
 
 Json = dict[str, Any]
 
@@ -70,7 +69,7 @@ class BackendParticipant:
         self._model = self._load()
         sampler = callable(getattr(self._model, "generate", None))
         inference = [measure for measure in INFERENCE if measure != "generate" or sampler]
-        statements = imports.foreign(inspect.getsource(module), self._name)
+        statements = imports.of(module)
         return {
             "describe": {key: str(value) for key, value in self._backend.describe().items()},
             "packages": imports.versions(statements),

@@ -2,3 +2,7 @@
 
 python -m conformance my_package.my_vae
 """
+
+import vae_rosetta
+
+vae_rosetta.same_module(__name__)

@@ -38,10 +38,10 @@ examples:
 
 # Each is a module with main(arguments) -> exit code, imported when it is asked for.
 SUBCOMMANDS: Final = {
-    "audit": "conformance.audit.cli",
-    "headroom": "conformance.headroom",
-    "matrix": "conformance.matrix",
-    "mixed": "conformance.mixed",
+    "audit": "vae_rosetta.conformance.audit.cli",
+    "headroom": "vae_rosetta.conformance.headroom",
+    "matrix": "vae_rosetta.conformance.matrix",
+    "mixed": "vae_rosetta.conformance.mixed",
 }
 
 # What the command line calls the plugin's options, which carry a prefix.
@@ -57,9 +57,6 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _main(arguments: list[str]) -> int:
-    if hidden := _hidden():
-        print(hidden, file=sys.stderr)
-        return 4
     if not arguments or arguments[0] in ("-h", "--help"):
         print(USAGE, end="")
         return 0 if arguments else 4
@@ -93,7 +90,7 @@ def _graded(options: list[str]) -> int:
         "--rootdir",
         str(here),
         "-p",
-        "conformance.plugin",
+        "vae_rosetta.conformance.plugin",
         "-p",
         "no:cacheprovider",
         "--tb=short",
@@ -113,16 +110,6 @@ class _Interrupts:
 
     def pytest_keyboard_interrupt(self, excinfo: Any) -> None:
         self.came = excinfo.type is KeyboardInterrupt
-
-
-def _hidden() -> str:
-    """What is wrong if a folder of the stranger's hides a package of this project; empty if none does."""
-    ours = Path(__file__).parents[1]
-    found = importlib.util.find_spec("shared")
-    if found is not None and found.origin and Path(found.origin).parents[1] == ours:
-        return ""
-    place = found.origin or ", ".join(found.submodule_search_locations or []) if found else "nowhere"
-    return f"shared: this project's own package is hidden by {place}; run from another folder, with yours on PYTHONPATH"
 
 
 def _spelled_out(option: str) -> str:

@@ -5,8 +5,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from conformance import likely, report
-from shared import checks, files
+from vae_rosetta.conformance import likely, report
+from vae_rosetta.shared import checks, files
 
 Certificate = Mapping[str, Any]  # report.schema.json
 

@@ -23,9 +23,9 @@ import numpy.typing as npt
 import safetensors
 import safetensors.numpy
 
-from conformance.process import CommandError, LateError, Runner
-from shared import parameters, spec
-from shared.contract import Array, FullModel, Losses, Tensors
+from vae_rosetta.conformance.process import CommandError, LateError, Runner
+from vae_rosetta.shared import parameters, spec
+from vae_rosetta.shared.contract import Array, FullModel, Losses, Tensors
 
 PROTOCOL: Final = "1"
 TIMEOUT: Final = 60.0  # seconds for one request, the start of a process included

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 import numpy as np
 import numpy.typing as npt
 
-from shared.contract import Array
+from vae_rosetta.shared.contract import Array
 
 Headroom = dict[str, float]  # for each tensor, the largest error in units of its tolerance
 

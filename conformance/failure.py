@@ -2,10 +2,10 @@
 
 import textwrap
 
-from conformance.explainer import MARK, NOTHING
-from shared import spec
-from shared.vectors import Vector
-from shared.vectors.flags import FLAGS
+from vae_rosetta.conformance.explainer import MARK, NOTHING
+from vae_rosetta.shared import spec
+from vae_rosetta.shared.vectors import Vector
+from vae_rosetta.shared.vectors.flags import FLAGS
 
 _WIDTH = 100
 

@@ -29,9 +29,9 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 
-from conformance import certificate, matrix, report
-from shared import spec, vectors
-from shared.vectors import operations
+from vae_rosetta.conformance import certificate, matrix, report
+from vae_rosetta.shared import spec, vectors
+from vae_rosetta.shared.vectors import operations
 
 USAGE: Final = """\
 usage: python -m conformance headroom [--all] CERTIFICATE.json ...
@@ -46,7 +46,7 @@ MOST: Final = 0.5  # of a tolerance that a backend may use
 LEAST: Final = 0.01  # that some backend uses at least
 ENOUGH: Final = 16  # different elements that a family needs to be judged too loose
 FRAMEWORKS: Final = 3  # that must have been graded
-_ORACLE: Final = "shared.oracle"
+_ORACLE: Final = "vae_rosetta.shared.oracle"
 _LEAST_WIDTH: Final = 6
 
 

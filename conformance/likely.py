@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
-from conformance.explainer import CAUSES, MARK, NOTHING, Explanation, Finding, same_bug
+from vae_rosetta.conformance.explainer import CAUSES, MARK, NOTHING, Explanation, Finding, same_bug
 
 Key = tuple[str, str | None]  # a case and its precision
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from conformance import certificate, report
+from vae_rosetta.conformance import certificate, report
 
 USAGE: Final = """\
 usage: python -m conformance matrix CERTIFICATE.json ...

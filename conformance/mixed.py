@@ -21,12 +21,12 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from conformance import comparator
-from conformance.backend import BackendError, find, read_only
-from shared import checks, oracle, parameters, rounding, spec, vectors
-from shared.contract import Array, Backend, FullModel, Tensors
-from shared.oracle import Arithmetic, Oracle
-from shared.vectors import Vector, operations
+from vae_rosetta.conformance import comparator
+from vae_rosetta.conformance.backend import BackendError, find, read_only
+from vae_rosetta.shared import checks, oracle, parameters, rounding, spec, vectors
+from vae_rosetta.shared.contract import Array, Backend, FullModel, Tensors
+from vae_rosetta.shared.oracle import Arithmetic, Oracle
+from vae_rosetta.shared.vectors import Vector, operations
 
 MOST: Final = 5.0  # standard deviations, for a tensor of one element; the norm of a large one hardly varies
 _OPERATIONS: Final = ("forward", "losses", "gradients", "train")

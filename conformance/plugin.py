@@ -12,13 +12,13 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 import pytest
 
-from conformance import certificate, comparator, deviations, explainer, failure, probe, report
-from conformance.backend import BackendError, find, read_only
-from conformance.deviations import Deviation
-from conformance.report import Case, Outcome, Report
-from shared import checks, spec, vectors
-from shared.contract import Array, Backend, FullModel, Tensors
-from shared.vectors import Vector, operations
+from vae_rosetta.conformance import certificate, comparator, deviations, explainer, failure, probe, report
+from vae_rosetta.conformance.backend import BackendError, find, read_only
+from vae_rosetta.conformance.deviations import Deviation
+from vae_rosetta.conformance.report import Case, Outcome, Report
+from vae_rosetta.shared import checks, spec, vectors
+from vae_rosetta.shared.contract import Array, Backend, FullModel, Tensors
+from vae_rosetta.shared.vectors import Vector, operations
 
 _BACKEND: Final = pytest.StashKey[Backend]()
 _UNTOUCHED: Final = pytest.StashKey[dict[str, FullModel | Exception]]()

@@ -9,9 +9,9 @@ from typing import Any, Final
 
 import numpy as np
 
-from shared import parameters
-from shared.contract import Array
-from shared.spec import Sizes
+from vae_rosetta.shared import parameters
+from vae_rosetta.shared.contract import Array
+from vae_rosetta.shared.spec import Sizes
 
 _SIDE: Final = 1024  # pixels: as many terms as make a library choose its fast kernels
 _UNITS: Final = 64  # rows, hidden units and latents

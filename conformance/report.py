@@ -16,10 +16,10 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 
-from conformance import likely
-from conformance.explainer import Explanation
-from shared import checks, spec, vectors
-from shared.contract import Backend
+from vae_rosetta.conformance import likely
+from vae_rosetta.conformance.explainer import Explanation
+from vae_rosetta.shared import checks, spec, vectors
+from vae_rosetta.shared.contract import Backend
 
 FORMAT: Final = 1  # of the certificate; a change that breaks a reader raises it
 SCHEMA: Final = Path(__file__).with_name("report.schema.json")

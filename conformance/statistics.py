@@ -17,7 +17,7 @@ from typing import Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from shared.contract import Array
+from vae_rosetta.shared.contract import Array
 
 ALPHA: Final = 1e-6  # false alarms of a whole battery
 MISS: Final = 1e-6  # of the smallest fault that a test states

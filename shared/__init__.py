@@ -2,3 +2,7 @@
 
 Imports NumPy and safetensors only (data sets load their readers when asked), and nothing from the packages above it.
 """
+
+import vae_rosetta
+
+vae_rosetta.same_module(__name__)

@@ -12,9 +12,9 @@ value, so that 0 stays 0 and 1 stays 1.
 import numpy as np
 import numpy.typing as npt
 
-from shared import stream
-from shared.contract import Array
-from shared.stream import Purpose
+from vae_rosetta.shared import stream
+from vae_rosetta.shared.contract import Array
+from vae_rosetta.shared.stream import Purpose
 
 Bits = npt.NDArray[np.float32]  # of 0 and 1
 

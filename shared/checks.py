@@ -6,7 +6,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from shared.contract import Array
+from vae_rosetta.shared.contract import Array
 
 DTYPES: Final = ("float32", "float64")
 MIXED: Final = "mixed_bfloat16"  # float32 with layers in bfloat16, as Keras calls it; no port needs to offer it

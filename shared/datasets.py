@@ -19,7 +19,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from shared import checks, idx
+from vae_rosetta.shared import checks, idx
 
 DEFAULT: Final = "mnist-5k"
 

@@ -16,8 +16,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from shared import checks, parameters, spec, stream
-from shared.contract import Array, Losses, Tensors
+from vae_rosetta.shared import checks, parameters, spec, stream
+from vae_rosetta.shared.contract import Array, Losses, Tensors
 
 Real = npt.NDArray[np.float64]
 Params = Mapping[str, Real]

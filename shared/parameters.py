@@ -9,9 +9,9 @@ import numpy as np
 import safetensors
 import safetensors.numpy
 
-from shared import checks, files, spec, stream
-from shared.contract import Array, Tensors
-from shared.spec import Sizes
+from vae_rosetta.shared import checks, files, spec, stream
+from vae_rosetta.shared.contract import Array, Tensors
+from vae_rosetta.shared.spec import Sizes
 
 MAX_STEP: Final = 2**30  # of Adam, in a state: a 32-bit counter has room to go on from there
 

@@ -11,9 +11,9 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from shared import binarisation, checks, spec, stream
-from shared.contract import Array, Model, Trainable
-from shared.stream import Purpose
+from vae_rosetta.shared import binarisation, checks, spec, stream
+from vae_rosetta.shared.contract import Array, Model, Trainable
+from vae_rosetta.shared.stream import Purpose
 
 # Bounds the wait between two progress reports; an epoch of MNIST at batch 128 is 469 steps.
 MAX_STEPS_PER_CALL: Final = 512

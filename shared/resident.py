@@ -4,8 +4,8 @@ import weakref
 from collections.abc import Callable
 from typing import Any, Generic, TypeVar
 
-from shared import checks
-from shared.contract import Array
+from vae_rosetta.shared import checks
+from vae_rosetta.shared.contract import Array
 
 Resident = TypeVar("Resident")
 

@@ -38,8 +38,8 @@ from typing import Final
 
 import numpy as np
 
-from shared.contract import Array
-from shared.oracle import Arithmetic, Real
+from vae_rosetta.shared.contract import Array
+from vae_rosetta.shared.oracle import Arithmetic, Real
 
 # Ten standard deviations: a normal error passes that with probability 1e-23, so that the bound holds for a million
 # elements even where a library's order of operations is twice as bad as the model's, or the estimate from REPETITIONS

@@ -6,9 +6,9 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from shared import binarisation, stream
-from shared.contract import Array
-from shared.stream import Purpose
+from vae_rosetta.shared import binarisation, stream
+from vae_rosetta.shared.contract import Array
+from vae_rosetta.shared.stream import Purpose
 
 DRAWS: dict[str, tuple[Purpose, Callable[..., Array]]] = {
     "dynamic": (Purpose.BINARISATION, binarisation.dynamic),

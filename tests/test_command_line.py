@@ -13,17 +13,17 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from applications import training
-from applications.cli import vae
-from applications.errors import OneLineErrors
-from implementations import BACKENDS, REQUIRES
+from vae_rosetta.applications import training
+from vae_rosetta.applications.cli import vae
+from vae_rosetta.applications.errors import OneLineErrors
+from vae_rosetta.implementations.ports import BACKENDS, REQUIRES
 
 ROOT = Path(__file__).parents[1]
 HEAVY = {"numpy", "matplotlib", "PIL", "rich", "mlxtend", "pooch"}.union(*REQUIRES.values())
 
 
 def run_vae(*arguments: str, options: tuple[str, ...] = ()) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, *options, "-m", "applications", *arguments]
+    command = [sys.executable, *options, "-m", "vae_rosetta.applications", *arguments]
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
 
 
@@ -34,7 +34,7 @@ def test_help_imports_nothing_heavy(arguments: list[str]) -> None:
     done = run_vae(*arguments, options=("-X", "importtime"))
     imported = set(re.findall(r"^import time:.*\| +([\w.]+)$", done.stderr, re.MULTILINE))
     assert done.returncode == 0
-    assert {"applications.cli", "click"} <= imported, "the list of imports was not read"
+    assert {"vae_rosetta.applications.cli", "click"} <= imported, "the list of imports was not read"
     assert not {name.partition(".")[0] for name in imported} & HEAVY
 
 
@@ -112,7 +112,7 @@ def test_traceback_shows_where_an_error_arose(monkeypatch: pytest.MonkeyPatch, t
 def test_a_reader_that_had_enough_ends_the_command_quietly() -> None:
     read_end, write_end = os.pipe()
     os.close(read_end)
-    command = [sys.executable, "-m", "applications", "backends"]
+    command = [sys.executable, "-m", "vae_rosetta.applications", "backends"]
     with os.fdopen(write_end, "wb") as closed_pipe:
         done = subprocess.run(command, cwd=ROOT, stdout=closed_pipe, stderr=subprocess.PIPE, text=True, check=False)
     assert (done.returncode, done.stderr) == (1, "")

@@ -14,8 +14,8 @@ import pytest
 from click.testing import CliRunner
 from PIL import Image
 
-from applications import demo, runs
-from applications.cli import vae
+from vae_rosetta.applications import demo, runs
+from vae_rosetta.applications.cli import vae
 
 ROOT = Path(__file__).parents[1]
 
@@ -93,12 +93,12 @@ def test_a_difference_is_told_by_name_and_by_the_exit_code(
 
 def test_it_runs_in_processes_of_their_own(data: Path, tmp_path: Path) -> None:
     options = ["--backends", "oracle", "--data", str(data), "--epochs", "1", "--out", str(tmp_path / "out")]
-    command = [sys.executable, "-X", "importtime", "-m", "applications.demo", *options]
+    command = [sys.executable, "-X", "importtime", "-m", "vae_rosetta.applications.demo", *options]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     imported = set(re.findall(r"^import time:.*\| +([\w.]+)$", done.stderr, re.MULTILINE))
-    assert "applications.runs" in imported
-    assert not imported & {"torch", "tensorflow", "jax", "shared.oracle"}
+    assert "vae_rosetta.applications.runs" in imported
+    assert not imported & {"torch", "tensorflow", "jax", "vae_rosetta.shared.oracle"}
     assert (tmp_path / "out" / demo.PICTURE).exists()
 
 

@@ -20,14 +20,14 @@ from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-import implementations
-from applications import estimator as module
-from applications import lending
-from applications.estimator import VAEOutlierDetector, VAETransformer
-from shared import checks, oracle, parameters, recipe, stream
-from shared.contract import Array
-from shared.spec import Sizes
-from shared.stream import Purpose
+from vae_rosetta.applications import estimator as module
+from vae_rosetta.applications import lending
+from vae_rosetta.applications.estimator import VAEOutlierDetector, VAETransformer
+from vae_rosetta.implementations import ports
+from vae_rosetta.shared import checks, oracle, parameters, recipe, stream
+from vae_rosetta.shared.contract import Array
+from vae_rosetta.shared.spec import Sizes
+from vae_rosetta.shared.stream import Purpose
 
 ROOT: Final = Path(__file__).parents[1]
 SMALL: Final[dict[str, Any]] = {"backend": "oracle", "latent_dim": 2, "hidden_dim": 8, "epochs": 2, "score_draws": 2}
@@ -253,7 +253,7 @@ def test_pickle_holds_arrays_and_no_model() -> None:
     detector = small(VAEOutlierDetector).fit(x)
     scores, z = detector.score_samples(x), detector.transform(x)
     pickled = pickle.dumps(detector)
-    assert b"shared.oracle" not in pickled
+    assert b"vae_rosetta.shared.oracle" not in pickled
     lending._slots.clear()  # as in another process
     again = pickle.loads(pickled)
     np.testing.assert_array_equal(again.score_samples(x), scores)
@@ -264,8 +264,8 @@ def test_fitted_model_can_move_to_another_backend(monkeypatch: pytest.MonkeyPatc
     x = data()
     vae = small().fit(x)
     z = vae.transform(x)
-    monkeypatch.setattr(implementations, "BACKENDS", {"elsewhere": "shared.oracle"})
-    monkeypatch.setattr(implementations, "REQUIRES", {"elsewhere": ()})
+    monkeypatch.setattr(ports, "BACKENDS", {"elsewhere": "vae_rosetta.shared.oracle"})
+    monkeypatch.setattr(ports, "REQUIRES", {"elsewhere": ()})
     lending._slots.clear()
     with pytest.raises(ValueError, match=r"^backend: got 'oracle'; expected one of elsewhere$"):
         vae.transform(x)
@@ -274,7 +274,7 @@ def test_fitted_model_can_move_to_another_backend(monkeypatch: pytest.MonkeyPatc
 
 
 def test_default_backend_is_the_first_installed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(implementations, "installed", lambda: ["oracle", "none of the others"])
+    monkeypatch.setattr(ports, "installed", lambda: ["oracle", "none of the others"])
     assert small(backend=None).fit(data()).backend_ == "oracle"
 
 
@@ -323,6 +323,6 @@ def test_example_in_the_readme(monkeypatch: pytest.MonkeyPatch, capsys: pytest.C
         (ROOT / "README.md").read_text(encoding="utf-8").partition("## In scikit-learn\n")[2].partition("\n## ")[0]
     )
     (block,) = re.findall(r"^```python\n(.*?)^```$", section, flags=re.DOTALL | re.MULTILINE)
-    monkeypatch.setattr(implementations, "installed", lambda: ["oracle"])
+    monkeypatch.setattr(ports, "installed", lambda: ["oracle"])
     exec(compile(block, "README.md", "exec"), {})
     assert float(capsys.readouterr().out) > 0.8

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from shared import files
+from vae_rosetta.shared import files
 
 
 def _fail_halfway(path: Path) -> None:

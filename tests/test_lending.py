@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from applications import lending
-from applications.lending import Kind, lent
-from shared import oracle, parameters, recipe
-from shared.contract import Array
-from shared.spec import Sizes
+from vae_rosetta.applications import lending
+from vae_rosetta.applications.lending import Kind, lent
+from vae_rosetta.shared import oracle, parameters, recipe
+from vae_rosetta.shared.contract import Array
+from vae_rosetta.shared.spec import Sizes
 
 SIZES = Sizes(6, 4, 2)
 KIND = Kind("oracle", SIZES, "float32", "auto")

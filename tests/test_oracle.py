@@ -6,10 +6,10 @@ import mpmath
 import numpy as np
 import pytest
 
-from shared import oracle, parameters, spec, vectors
-from shared.contract import Array
-from shared.oracle import Oracle
-from shared.spec import Sizes
+from vae_rosetta.shared import oracle, parameters, spec, vectors
+from vae_rosetta.shared.contract import Array
+from vae_rosetta.shared.oracle import Oracle
+from vae_rosetta.shared.spec import Sizes
 
 SIZES = Sizes(12, 8, 3)
 Matrix = list[list[Any]]  # of mpmath numbers

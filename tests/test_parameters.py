@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import safetensors.numpy
 
-from shared import checks, files, oracle, parameters, spec
-from shared.contract import Array
-from shared.spec import Sizes
+from vae_rosetta.shared import checks, files, oracle, parameters, spec
+from vae_rosetta.shared.contract import Array
+from vae_rosetta.shared.spec import Sizes
 
 SIZES = Sizes(12, 8, 3)
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from applications import pictures
+from vae_rosetta.applications import pictures
 
 
 def images(count: int, height: int, width: int) -> pictures.Images:

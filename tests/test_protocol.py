@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from applications import protocol
-from applications.protocol import Protocol
-from shared import binarisation, recipe
-from shared.contract import Array
+from vae_rosetta.applications import protocol
+from vae_rosetta.applications.protocol import Protocol
+from vae_rosetta.shared import binarisation, recipe
+from vae_rosetta.shared.contract import Array
 
 
 @pytest.fixture

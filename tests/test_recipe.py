@@ -5,9 +5,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from shared import binarisation, checks, oracle, parameters, recipe, stream
-from shared.contract import Array, Losses
-from shared.spec import Sizes
+from vae_rosetta.shared import binarisation, checks, oracle, parameters, recipe, stream
+from vae_rosetta.shared.contract import Array, Losses
+from vae_rosetta.shared.spec import Sizes
 
 SIZES = Sizes(12, 8, 3)
 

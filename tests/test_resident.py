@@ -7,8 +7,8 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from shared import checks
-from shared.resident import ResidentImages
+from vae_rosetta.shared import checks
+from vae_rosetta.shared.resident import ResidentImages
 
 Array = npt.NDArray[np.float64]
 

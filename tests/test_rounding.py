@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from shared import rounding, spec
-from shared.contract import Array
-from shared.oracle import Arithmetic, adam_step
-from shared.rounding import RoundedArithmetic
+from vae_rosetta.shared import rounding, spec
+from vae_rosetta.shared.contract import Array
+from vae_rosetta.shared.oracle import Arithmetic, adam_step
+from vae_rosetta.shared.rounding import RoundedArithmetic
 
 U = rounding.UNIT_ROUNDOFF["float32"]
 

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from applications import runs
-from applications.interrupts import interrupts_held
-from shared import oracle, parameters, recipe
-from shared.spec import Sizes
+from vae_rosetta.applications import runs
+from vae_rosetta.applications.interrupts import interrupts_held
+from vae_rosetta.shared import oracle, parameters, recipe
+from vae_rosetta.shared.spec import Sizes
 
 SIZES = Sizes(6, 4, 2)
 

@@ -5,7 +5,7 @@ import signal
 
 import pytest
 
-from applications import startup
+from vae_rosetta.applications import startup
 
 
 def test_chatter_is_shown_only_on_failure(capfd: pytest.CaptureFixture[str]) -> None:

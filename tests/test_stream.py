@@ -5,9 +5,9 @@ import math
 import numpy as np
 import pytest
 
-from shared import parameters, spec, stream
-from shared.spec import Sizes
-from shared.stream import Purpose
+from vae_rosetta.shared import parameters, spec, stream
+from vae_rosetta.shared.spec import Sizes
+from vae_rosetta.shared.stream import Purpose
 
 MASK = 2**64 - 1
 

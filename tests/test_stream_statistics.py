@@ -4,9 +4,9 @@ import math
 
 import numpy as np
 
-from conformance import statistics
-from shared import parameters, recipe, spec
-from shared.stream import Purpose, normal
+from vae_rosetta.conformance import statistics
+from vae_rosetta.shared import parameters, recipe, spec
+from vae_rosetta.shared.stream import Purpose, normal
 
 
 def _alarms(outcomes: list[statistics.Outcome]) -> list[str]:

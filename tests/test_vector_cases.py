@@ -6,10 +6,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from shared import oracle, spec, vectors
-from shared.oracle import Oracle
-from shared.vectors import __main__ as generator
-from shared.vectors import cases, operations
+from vae_rosetta.shared import oracle, spec, vectors
+from vae_rosetta.shared.oracle import Oracle
+from vae_rosetta.shared.vectors import __main__ as generator
+from vae_rosetta.shared.vectors import cases, operations
 
 VECTORS = vectors.load()
 

@@ -6,6 +6,6 @@ import click
 @click.command()
 def backends() -> None:
     """List the backends and how to install them."""
-    from applications import versions
+    from vae_rosetta.applications import versions
 
     versions.print_backends()

@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from applications.commands import options
+from vae_rosetta.applications.commands import options
 
 
 @click.command()
@@ -29,6 +29,6 @@ def compress(weights: Path, backend: str | None, **settings: Any) -> None:
     IN is an .npy or .npz file of 0 and 1, in any number type, of shape (N, D) or (N, h, w). The bytes of OUT do not
     depend on the backend, the machine or --lanes; decompressing takes the same weights.
     """
-    from applications.compression import work
+    from vae_rosetta.applications.compression import work
 
     work.compress_file(weights_path=weights, backend=backend or options.default_backend(), **settings)

@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from applications.commands import options
+from vae_rosetta.applications.commands import options
 
 
 @click.command()
@@ -22,6 +22,6 @@ def decompress(weights: Path, backend: str | None, **settings: Any) -> None:
 
     The weights must be those it was made with; the backend may be any.
     """
-    from applications.compression import work
+    from vae_rosetta.applications.compression import work
 
     work.decompress_file(weights_path=weights, backend=backend or options.default_backend(), **settings)

@@ -5,10 +5,10 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
-from applications.commands import options
-from applications.commands.evaluate_anomaly import anomaly
-from applications.commands.evaluate_compression import compression
-from applications.commands.evaluate_samples import samples
+from vae_rosetta.applications.commands import options
+from vae_rosetta.applications.commands.evaluate_anomaly import anomaly
+from vae_rosetta.applications.commands.evaluate_compression import compression
+from vae_rosetta.applications.commands.evaluate_samples import samples
 
 
 @click.group(invoke_without_command=True)
@@ -52,7 +52,7 @@ def evaluate(context: click.Context, /, backend: str | None, **settings: Any) ->
         return
     if settings["weights"] is None:
         raise click.UsageError("Missing option '--weights'.")
-    from applications.evaluation import command
+    from vae_rosetta.applications.evaluation import command
 
     command.evaluate(backend=backend or options.default_backend(), **settings)
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from applications.commands import options
+from vae_rosetta.applications.commands import options
 
 
 class _Digits(click.ParamType[tuple[int, ...]]):
@@ -48,7 +48,7 @@ def anomaly(backend: str | None, out: Path, force: bool, **settings: Any) -> Non
     ROC curve and under the precision-recall curve, beside two baselines and published results; the .json file also has
     intervals and the rate of false alarms at 95 % found.
     """
-    from applications.detection import leave_one_out
+    from vae_rosetta.applications.detection import leave_one_out
 
     chosen = leave_one_out.Settings(backend=backend or options.default_backend(), **settings)
     leave_one_out.run(chosen, out=out, force=force)

@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from applications.commands import options
+from vae_rosetta.applications.commands import options
 
 
 @click.command()
@@ -33,6 +33,6 @@ def compression(weights: Path, backend: str | None, **settings: Any) -> None:
 
     Prints a table and writes a JSON file.
     """
-    from applications.compression import evaluation
+    from vae_rosetta.applications.compression import evaluation
 
     evaluation.evaluate(weights_path=weights, backend=backend or options.default_backend(), **settings)

@@ -4,7 +4,7 @@ from typing import Any
 
 import click
 
-from applications.commands import options
+from vae_rosetta.applications.commands import options
 
 
 @click.command()
@@ -35,6 +35,6 @@ def samples(backend: str | None, **settings: Any) -> None:
     distance to the training images, precision, recall, density and coverage; by its labels, whether all classes are
     drawn as often as they should be; among the pixels, how far the nearest training image is.
     """
-    from applications.generation import evaluation
+    from vae_rosetta.applications.generation import evaluation
 
     evaluation.evaluate(backend=backend or options.default_backend(), **settings)

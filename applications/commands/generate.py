@@ -4,7 +4,7 @@ from typing import Any
 
 import click
 
-from applications.commands import options
+from vae_rosetta.applications.commands import options
 
 
 @click.command()
@@ -53,7 +53,7 @@ def generate(backend: str | None, dimensions: str | None, **settings: Any) -> No
 
     The rows of a traversal are ordered by what the latents tell about the data (their KL), if those are known.
     """
-    from applications.generation import command
+    from vae_rosetta.applications.generation import command
 
     command.generate(backend=backend or options.default_backend(), dimensions=_whole_numbers(dimensions), **settings)
 

@@ -5,7 +5,7 @@ from typing import Final
 
 import click
 
-from implementations import BACKENDS, installed
+from vae_rosetta.implementations.ports import BACKENDS, installed
 
 _FIRST_INSTALLED: Final = f"the first installed of {', '.join(BACKENDS)}"
 

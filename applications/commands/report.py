@@ -5,8 +5,8 @@ from typing import Any
 
 import click
 
-from applications.commands import options
-from implementations import BACKENDS
+from vae_rosetta.applications.commands import options
+from vae_rosetta.implementations.ports import BACKENDS
 
 
 @click.command()
@@ -39,6 +39,6 @@ def report(*, anomaly: Path | None, conformance: tuple[Path, ...], **settings: A
     one another, the same noise decoded by each, reconstructions, traversals, a map of the latents, and what lies in
     the runs' folders as likelihood.json, samples.json and compression.json.
     """
-    from applications.report import command
+    from vae_rosetta.applications.report import command
 
     command.report(anomaly_file=anomaly, certificates=conformance, **settings)

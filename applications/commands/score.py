@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from applications.commands import options
+from vae_rosetta.applications.commands import options
 
 _SCORES = (
     "reconstruction-at-mean",
@@ -60,7 +60,7 @@ def score(
     Scores are in nats, higher is more anomalous. Equal weights, seed and row number give equal scores with any backend,
     up to rounding; rows so near the threshold that rounding could decide are marked.
     """
-    from applications.detection import scoring
+    from vae_rosetta.applications.detection import scoring
 
     chosen = scoring.Settings(backend=backend or options.default_backend(), **settings)
     scoring.run(chosen, out=out, picture=picture, image_shape=image_shape, force=force)

@@ -6,8 +6,8 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
-from applications.commands import options
-from shared import spec
+from vae_rosetta.applications.commands import options
+from vae_rosetta.shared import spec
 
 
 @click.command()
@@ -66,7 +66,7 @@ def train(context: click.Context, /, out: Path | None, resume: Path | None, forc
     """
     if resume is not None and (out is not None or force):
         raise click.UsageError("--resume goes on in the run's own folder; leave out --out and --force.")
-    from applications import training
+    from vae_rosetta.applications import training
 
     if resume is None:
         settings["backend"] = settings["backend"] or options.default_backend()

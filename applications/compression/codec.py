@@ -22,12 +22,12 @@ import constriction
 import numpy as np
 import numpy.typing as npt
 
-from applications.compression import tables
-from applications.compression.exact import Bits, ExactModel
-from applications.compression.quantisation import IntegerNetwork
-from shared import checks, stream
-from shared.contract import Model
-from shared.stream import Purpose
+from vae_rosetta.applications.compression import tables
+from vae_rosetta.applications.compression.exact import Bits, ExactModel
+from vae_rosetta.applications.compression.quantisation import IntegerNetwork
+from vae_rosetta.shared import checks, stream
+from vae_rosetta.shared.contract import Model
+from vae_rosetta.shared.stream import Purpose
 
 BLOCK_SIZE: Final = 500  # images: the seed words of a block of MNIST are then 0.4 % of it
 LANES: Final = 64  # blocks that advance together

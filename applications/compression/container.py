@@ -11,7 +11,7 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from applications.compression.codec import Coded, Words
+from vae_rosetta.applications.compression.codec import Coded, Words
 
 MAGIC: Final = b"\x89VAEZ\r\n\x1a"  # not text, and changed by whatever changes line ends, as in PNG
 VERSION: Final = 1

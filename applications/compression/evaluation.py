@@ -12,19 +12,19 @@ import numpy.typing as npt
 from rich.console import Console
 from rich.table import Table
 
-from applications import outputs, run_data, weights
-from applications.compression import codec, container, generic, images, published, tables, work
-from applications.compression.exact import Bits, ExactModel
-from applications.compression.quantisation import IntegerNetwork, quantise
-from applications.compression.work import Prepared
-from applications.progress import counting
-from applications.protocol import Protocol
-from applications.startup import load_backend, load_model
-from applications.versions import project_version
-from applications.weights import Weights
-from shared import files, oracle, spec, stream
-from shared.contract import Model
-from shared.stream import Purpose
+from vae_rosetta.applications import outputs, run_data, weights
+from vae_rosetta.applications.compression import codec, container, generic, images, published, tables, work
+from vae_rosetta.applications.compression.exact import Bits, ExactModel
+from vae_rosetta.applications.compression.quantisation import IntegerNetwork, quantise
+from vae_rosetta.applications.compression.work import Prepared
+from vae_rosetta.applications.progress import counting
+from vae_rosetta.applications.protocol import Protocol
+from vae_rosetta.applications.startup import load_backend, load_model
+from vae_rosetta.applications.versions import project_version
+from vae_rosetta.applications.weights import Weights
+from vae_rosetta.shared import files, oracle, spec, stream
+from vae_rosetta.shared.contract import Model
+from vae_rosetta.shared.stream import Purpose
 
 FILE: Final = "compression.json"
 FORMAT: Final = "vae-rosetta/compression/1"

@@ -10,9 +10,9 @@ from typing import Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from applications.compression import tables
-from applications.compression.quantisation import IntegerNetwork
-from shared.contract import Array, Model
+from vae_rosetta.applications.compression import tables
+from vae_rosetta.applications.compression.quantisation import IntegerNetwork
+from vae_rosetta.shared.contract import Array, Model
 
 Bits = npt.NDArray[np.uint8]  # (N, D), of 0 and 1
 Grid = npt.NDArray[np.int32]  # (N, L), grid positions of latents

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, features
 
-from applications.compression.exact import Bits
+from vae_rosetta.applications.compression.exact import Bits
 
 _PNG_HEAD: Final = 8  # bytes before the first chunk; each chunk is a length, a name, data and a checksum
 NAMES: Final = ("gzip", "bz2", "lzma", "PNG", "PNG, image data alone", "WebP")

@@ -6,8 +6,8 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from applications.compression.exact import Bits
-from shared import binarisation, datasets
+from vae_rosetta.applications.compression.exact import Bits
+from vae_rosetta.shared import binarisation, datasets
 
 _EXPECTED: Final = "0 and 1, as bool, integers or floats, of shape (N, D) or (N, h, w)"
 _KINDS: Final = "buif"

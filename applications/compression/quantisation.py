@@ -16,10 +16,10 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from applications.compression import tables
-from shared import parameters, spec
-from shared.contract import Array, Tensors
-from shared.spec import Sizes
+from vae_rosetta.applications.compression import tables
+from vae_rosetta.shared import parameters, spec
+from vae_rosetta.shared.contract import Array, Tensors
+from vae_rosetta.shared.spec import Sizes
 
 EXACT_LIMIT: Final = 2**53  # float64 holds every whole number up to here
 WEIGHT_BITS: Final = 12  # of the largest weight in each layer, its sign included; 8 would cost 0.15 % of the rate

@@ -10,14 +10,14 @@ import click
 import numpy as np
 import numpy.typing as npt
 
-from applications import outputs, weights
-from applications.compression import codec, container, images
-from applications.compression.codec import Codec
-from applications.compression.container import Header, Stored
-from applications.compression.quantisation import IntegerNetwork, quantise
-from applications.progress import counting
-from applications.startup import load_backend, load_model
-from shared import checks, files
+from vae_rosetta.applications import outputs, weights
+from vae_rosetta.applications.compression import codec, container, images
+from vae_rosetta.applications.compression.codec import Codec
+from vae_rosetta.applications.compression.container import Header, Stored
+from vae_rosetta.applications.compression.quantisation import IntegerNetwork, quantise
+from vae_rosetta.applications.progress import counting
+from vae_rosetta.applications.startup import load_backend, load_model
+from vae_rosetta.shared import checks, files
 
 _Progress = Callable[[int], None]
 

@@ -16,8 +16,8 @@ from typing import IO, Any, Final, NamedTuple, cast
 
 import numpy as np
 
-from applications.detection.rows import RawPart, Source, check_pixels, rows_in_a_part
-from shared import idx
+from vae_rosetta.applications.detection.rows import RawPart, Source, check_pixels, rows_in_a_part
+from vae_rosetta.shared import idx
 
 _GZIP: Final = b"\x1f\x8b"
 _DAMAGE: Final = (EOFError, ValueError, OSError, struct.error, zipfile.BadZipFile, zlib.error)

@@ -5,8 +5,8 @@ from typing import Final
 import numpy as np
 from sklearn.decomposition import PCA
 
-from applications.detection.scores import Scores
-from shared.contract import Array
+from vae_rosetta.applications.detection.scores import Scores
+from vae_rosetta.shared.contract import Array
 
 NAMES: Final = ("pca-20", "ink")
 _COMPONENTS: Final = 20  # as many as the model has latents

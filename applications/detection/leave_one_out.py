@@ -16,18 +16,18 @@ from typing import Any, Final
 import click
 import numpy as np
 
-from applications import outputs, runs, versions
-from applications.detection import baselines, metrics, report, scores
-from applications.detection.published import PUBLISHED
-from applications.detection.scores import Scores
-from applications.errors import Interrupted
-from applications.progress import counting
-from applications.runs import Json
-from applications.startup import load_backend, load_model
-from shared import datasets, files, parameters, recipe, spec
-from shared.contract import Backend, FullModel
-from shared.datasets import Dataset
-from shared.spec import Sizes
+from vae_rosetta.applications import outputs, runs, versions
+from vae_rosetta.applications.detection import baselines, metrics, report, scores
+from vae_rosetta.applications.detection.published import PUBLISHED
+from vae_rosetta.applications.detection.scores import Scores
+from vae_rosetta.applications.errors import Interrupted
+from vae_rosetta.applications.progress import counting
+from vae_rosetta.applications.runs import Json
+from vae_rosetta.applications.startup import load_backend, load_model
+from vae_rosetta.shared import datasets, files, parameters, recipe, spec
+from vae_rosetta.shared.contract import Backend, FullModel
+from vae_rosetta.shared.datasets import Dataset
+from vae_rosetta.shared.spec import Sizes
 
 FORMAT: Final = "vae-rosetta/anomaly/1"
 _SAME: Final = ("spec", "backend", "without_digit", "epochs", "batch_size", "seed", "hidden_dim", "latent_dim", "dtype")

@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 from sklearn.metrics import average_precision_score, roc_auc_score
 
-from applications.detection.scores import Scores
+from vae_rosetta.applications.detection.scores import Scores
 
 RESAMPLES: Final = 1000
 TPR: Final = 0.95

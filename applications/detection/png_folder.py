@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from applications.detection.rows import RawPart, Source, check_pixels, rows_in_a_part
+from vae_rosetta.applications.detection.rows import RawPart, Source, check_pixels, rows_in_a_part
 
 _MODES = ("1", "L", "P", "RGB")  # those that become 8-bit grey without a choice: no transparency, no 16 bits
 

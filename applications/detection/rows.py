@@ -8,7 +8,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from applications.detection import scores
+from vae_rosetta.applications.detection import scores
 
 _PIXELS: Final = 2**22  # in a part: 16 MB as float32, whatever the size of the file
 

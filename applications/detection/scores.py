@@ -36,9 +36,9 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import entr
 
-from shared import checks, stream
-from shared.contract import Array, Model
-from shared.stream import Purpose
+from vae_rosetta.shared import checks, stream
+from vae_rosetta.shared.contract import Array, Model
+from vae_rosetta.shared.stream import Purpose
 
 NAMES: Final = (
     "reconstruction-at-mean",

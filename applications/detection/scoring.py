@@ -11,15 +11,15 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from applications import outputs, pictures, runs, versions, weights
-from applications.detection import scores, threshold, writers
-from applications.detection.rows import Part, Pixels, RawPart, Source
-from applications.detection.scores import Scores
-from applications.detection.sources import is_table, open_source
-from applications.progress import counting
-from applications.runs import Json
-from applications.weights import Loaded, Weights
-from shared import binarisation, datasets, spec
+from vae_rosetta.applications import outputs, pictures, runs, versions, weights
+from vae_rosetta.applications.detection import scores, threshold, writers
+from vae_rosetta.applications.detection.rows import Part, Pixels, RawPart, Source
+from vae_rosetta.applications.detection.scores import Scores
+from vae_rosetta.applications.detection.sources import is_table, open_source
+from vae_rosetta.applications.progress import counting
+from vae_rosetta.applications.runs import Json
+from vae_rosetta.applications.weights import Loaded, Weights
+from vae_rosetta.shared import binarisation, datasets, spec
 
 FORMAT: Final = "vae-rosetta/scores/1"
 _SHOWN: Final = 10  # rows of the table

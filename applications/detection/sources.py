@@ -4,7 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from applications.detection.rows import Source
+from vae_rosetta.applications.detection.rows import Source
 
 ENDINGS: Final = (".npy", ".npz", ".parquet", ".csv", ".csv.gz")
 
@@ -35,15 +35,19 @@ def open_source(path: Path, input_dim: int, *, columns: str | None = None, name:
         option = "columns" if columns is not None else "id"
         raise ValueError(f"{option}: got {columns or name!r} for {path}; expected it for a table (.parquet, .csv) only")
     if table:
-        from applications.detection.tables import Columns, csv, parquet  # pandas and pyarrow take a second to import
+        from vae_rosetta.applications.detection.tables import (  # pandas and pyarrow take a second to import
+            Columns,
+            csv,
+            parquet,
+        )
 
         read = parquet if path.suffix.lower() == ".parquet" else csv
         return read(path, input_dim, Columns(columns, name))
     if path.is_dir():
-        from applications.detection.png_folder import png_folder
+        from vae_rosetta.applications.detection.png_folder import png_folder
 
         return png_folder(path, input_dim)
-    from applications.detection import arrays
+    from vae_rosetta.applications.detection import arrays
 
     kinds: dict[str, Callable[[Path, int], Source]] = {".npy": arrays.npy, ".npz": arrays.npz}
     if path.suffix.lower() in kinds:

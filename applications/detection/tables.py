@@ -16,7 +16,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from applications.detection.rows import Raw, RawPart, Source, rows_in_a_part
+from vae_rosetta.applications.detection.rows import Raw, RawPart, Source, rows_in_a_part
 
 _BUFFER: Final = 1 << 16  # bytes read ahead in each column: else a row group is read whole
 

@@ -23,11 +23,11 @@ from typing import Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from applications.detection import scores
-from applications.detection.scores import Scores
-from shared import rounding
-from shared.contract import Array, Tensors
-from shared.oracle import Arithmetic, Oracle
+from vae_rosetta.applications.detection import scores
+from vae_rosetta.applications.detection.scores import Scores
+from vae_rosetta.shared import rounding
+from vae_rosetta.shared.contract import Array, Tensors
+from vae_rosetta.shared.oracle import Arithmetic, Oracle
 
 FALSE_ALARM: Final = 0.01  # alpha
 _MARGIN_ROWS: Final = 16  # images at which the margin is derived: the nearest to the threshold

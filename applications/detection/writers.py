@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol, TextIO
 import numpy as np
 import numpy.typing as npt
 
-from shared import files
+from vae_rosetta.shared import files
 
 if TYPE_CHECKING:
     import pyarrow.parquet as pq

@@ -8,19 +8,19 @@ from typing import Final
 import click
 import numpy as np
 
-from applications import outputs, run_data, runs
-from applications.evaluation import likelihood, published, results
-from applications.evaluation.latents import latents
-from applications.evaluation.results import Images, Results
-from applications.progress import counting
-from applications.protocol import GREY, Protocol, held_out
-from applications.weights import Weights
-from applications.weights import load as load_weights
-from applications.weights import read as read_weights
-from shared import files, stream
-from shared.binarisation import is_binary
-from shared.contract import Array, Model
-from shared.datasets import Dataset
+from vae_rosetta.applications import outputs, run_data, runs
+from vae_rosetta.applications.evaluation import likelihood, published, results
+from vae_rosetta.applications.evaluation.latents import latents
+from vae_rosetta.applications.evaluation.results import Images, Results
+from vae_rosetta.applications.progress import counting
+from vae_rosetta.applications.protocol import GREY, Protocol, held_out
+from vae_rosetta.applications.weights import Weights
+from vae_rosetta.applications.weights import load as load_weights
+from vae_rosetta.applications.weights import read as read_weights
+from vae_rosetta.shared import files, stream
+from vae_rosetta.shared.binarisation import is_binary
+from vae_rosetta.shared.contract import Array, Model
+from vae_rosetta.shared.datasets import Dataset
 
 FILE: Final = "likelihood.json"
 

@@ -10,7 +10,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from shared.contract import Array
+from vae_rosetta.shared.contract import Array
 
 _HALVINGS: Final = 4  # products of 2^4 factors, each at most 2: far from overflow
 _CACHED: Final = 98_304  # pixels worked on at a time, so that what is in between stays in the cache

@@ -5,9 +5,9 @@ from typing import Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from applications.evaluation.likelihood import posterior
-from shared import oracle
-from shared.contract import Array, Model
+from vae_rosetta.applications.evaluation.likelihood import posterior
+from vae_rosetta.shared import oracle
+from vae_rosetta.shared.contract import Array, Model
 
 ACTIVE: Final = 0.01  # variance of mu over images above which a latent is active (Burda et al. 2016)
 

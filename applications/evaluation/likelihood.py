@@ -20,10 +20,10 @@ from typing import Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from applications.evaluation import cross_entropy
-from shared import binarisation, checks, oracle, stream
-from shared.contract import Array, Model
-from shared.stream import Purpose
+from vae_rosetta.applications.evaluation import cross_entropy
+from vae_rosetta.shared import binarisation, checks, oracle, stream
+from vae_rosetta.shared.contract import Array, Model
+from vae_rosetta.shared.stream import Purpose
 
 Real = npt.NDArray[np.float64]
 Reconstruction = Callable[[Array, Array], Real]  # x (B, D), what was decoded (S, B, D) -> -log p(x|z), (S, B)

@@ -3,11 +3,11 @@
 from dataclasses import dataclass
 from typing import Final
 
-from applications.runs import binarise
-from applications.weights import Weights
-from shared import spec
-from shared.datasets import Dataset
-from shared.spec import Sizes
+from vae_rosetta.applications.runs import binarise
+from vae_rosetta.applications.weights import Weights
+from vae_rosetta.shared import spec
+from vae_rosetta.shared.datasets import Dataset
+from vae_rosetta.shared.spec import Sizes
 
 
 @dataclass(frozen=True)

@@ -8,17 +8,17 @@ from typing import Final, NamedTuple
 from rich.console import Console
 from rich.table import Table
 
-from applications import protocol, runs
-from applications.evaluation.latents import ACTIVE, Latents
-from applications.evaluation.likelihood import Elbo, Real, bits_per_pixel, estimate
-from applications.evaluation.published import Published
-from applications.protocol import DRAWN, Protocol
-from applications.runs import Json
-from applications.versions import project_version
-from applications.weights import Loaded
-from shared import spec
-from shared.contract import Array
-from shared.datasets import Dataset
+from vae_rosetta.applications import protocol, runs
+from vae_rosetta.applications.evaluation.latents import ACTIVE, Latents
+from vae_rosetta.applications.evaluation.likelihood import Elbo, Real, bits_per_pixel, estimate
+from vae_rosetta.applications.evaluation.published import Published
+from vae_rosetta.applications.protocol import DRAWN, Protocol
+from vae_rosetta.applications.runs import Json
+from vae_rosetta.applications.versions import project_version
+from vae_rosetta.applications.weights import Loaded
+from vae_rosetta.shared import spec
+from vae_rosetta.shared.contract import Array
+from vae_rosetta.shared.datasets import Dataset
 
 FORMAT: Final = "vae-rosetta/likelihood/1"
 _TRAINED: Final = ("backend", "data", "epochs_done", "batch_size", "seed")  # what is told of the run, from its config

@@ -5,6 +5,6 @@ kind of picture of them, and `command` is the command around all. `comparison` m
 features of a `judge`, beside `anchors`; `evaluation` is the command around that.
 """
 
-from applications.generation.decoding import latents, probabilities
+from vae_rosetta.applications.generation.decoding import latents, probabilities
 
 __all__ = ["latents", "probabilities"]

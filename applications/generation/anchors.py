@@ -5,10 +5,10 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from applications.generation.decoding import Draw
-from shared import stream
-from shared.contract import Array
-from shared.stream import Purpose
+from vae_rosetta.applications.generation.decoding import Draw
+from vae_rosetta.shared import stream
+from vae_rosetta.shared.contract import Array
+from vae_rosetta.shared.stream import Purpose
 
 COMPONENTS: Final = 20  # as many as the classic model has latents
 

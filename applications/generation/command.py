@@ -9,15 +9,15 @@ import click
 import numpy as np
 import numpy.typing as npt
 
-from applications import outputs, pictures, run_data
-from applications.generation import kinds, originals
-from applications.generation.decoding import latents, probabilities
-from applications.generation.kinds import Drawing
-from applications.weights import Loaded, Weights
-from applications.weights import load as load_weights
-from applications.weights import read as read_weights
-from shared import checks, files
-from shared.datasets import Dataset
+from vae_rosetta.applications import outputs, pictures, run_data
+from vae_rosetta.applications.generation import kinds, originals
+from vae_rosetta.applications.generation.decoding import latents, probabilities
+from vae_rosetta.applications.generation.kinds import Drawing
+from vae_rosetta.applications.weights import Loaded, Weights
+from vae_rosetta.applications.weights import load as load_weights
+from vae_rosetta.applications.weights import read as read_weights
+from vae_rosetta.shared import checks, files
+from vae_rosetta.shared.datasets import Dataset
 
 
 class _Kind(NamedTuple):

@@ -11,14 +11,14 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from applications.generation import anchors, quality
-from applications.generation.decoding import Draw, latents, probabilities
-from applications.generation.judge import Judge
-from applications.generation.quality import Histogram, Moments, Neighbourhoods
-from shared import binarisation, stream
-from shared.contract import Array, Model
-from shared.datasets import Dataset
-from shared.stream import Purpose
+from vae_rosetta.applications.generation import anchors, quality
+from vae_rosetta.applications.generation.decoding import Draw, latents, probabilities
+from vae_rosetta.applications.generation.judge import Judge
+from vae_rosetta.applications.generation.quality import Histogram, Moments, Neighbourhoods
+from vae_rosetta.shared import binarisation, stream
+from vae_rosetta.shared.contract import Array, Model
+from vae_rosetta.shared.datasets import Dataset
+from vae_rosetta.shared.stream import Purpose
 
 FLOOR: Final = "test"
 IN_NEIGHBOURHOODS: Final = 5000  # images of either set: the work grows with the square

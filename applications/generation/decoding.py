@@ -6,10 +6,10 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from shared import stream
-from shared.contract import Array, Model
-from shared.oracle import sigmoid
-from shared.stream import Purpose
+from vae_rosetta.shared import stream
+from vae_rosetta.shared.contract import Array, Model
+from vae_rosetta.shared.oracle import sigmoid
+from vae_rosetta.shared.stream import Purpose
 
 ROWS: Final = 1000  # images in one call: large enough to be fast, small enough for any memory
 

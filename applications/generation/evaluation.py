@@ -10,17 +10,17 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from applications import outputs, run_data, versions
-from applications.generation import comparison, judge, quality
-from applications.generation.comparison import Measures, Reference
-from applications.generation.judge import Judge
-from applications.progress import counting
-from applications.runs import Json
-from applications.weights import Loaded
-from applications.weights import load as load_weights
-from applications.weights import read as read_weights
-from shared import files, spec, stream
-from shared.datasets import Dataset
+from vae_rosetta.applications import outputs, run_data, versions
+from vae_rosetta.applications.generation import comparison, judge, quality
+from vae_rosetta.applications.generation.comparison import Measures, Reference
+from vae_rosetta.applications.generation.judge import Judge
+from vae_rosetta.applications.progress import counting
+from vae_rosetta.applications.runs import Json
+from vae_rosetta.applications.weights import Loaded
+from vae_rosetta.applications.weights import load as load_weights
+from vae_rosetta.applications.weights import read as read_weights
+from vae_rosetta.shared import files, spec, stream
+from vae_rosetta.shared.datasets import Dataset
 
 FORMAT: Final = "vae-rosetta/samples/1"
 FILE: Final = "samples.json"

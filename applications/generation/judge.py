@@ -16,7 +16,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from shared.contract import Array
+from vae_rosetta.shared.contract import Array
 
 HIDDEN: Final = 128
 BATCH_SIZE: Final = 128

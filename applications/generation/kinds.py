@@ -7,12 +7,12 @@ from typing import Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from applications.generation import points
-from applications.generation.decoding import Draw, probabilities
-from shared import stream
-from shared.contract import Array, Model
-from shared.datasets import Dataset
-from shared.stream import Purpose
+from vae_rosetta.applications.generation import points
+from vae_rosetta.applications.generation.decoding import Draw, probabilities
+from vae_rosetta.shared import stream
+from vae_rosetta.shared.contract import Array, Model
+from vae_rosetta.shared.datasets import Dataset
+from vae_rosetta.shared.stream import Purpose
 
 _ACROSS: Final = 16  # images of one row of reconstructions in a picture
 

@@ -2,10 +2,10 @@
 
 import dataclasses
 
-from applications import protocol, runs
-from applications.weights import Weights
-from shared import binarisation
-from shared.datasets import Dataset
+from vae_rosetta.applications import protocol, runs
+from vae_rosetta.applications.weights import Weights
+from vae_rosetta.shared import binarisation
+from vae_rosetta.shared.datasets import Dataset
 
 
 def as_seen(weights: Weights, data: Dataset) -> Dataset:

@@ -16,9 +16,9 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from applications.generation.decoding import ROWS
-from shared.contract import Array, Model
-from shared.oracle import kl_terms
+from vae_rosetta.applications.generation.decoding import ROWS
+from vae_rosetta.shared.contract import Array, Model
+from vae_rosetta.shared.oracle import kl_terms
 
 EXTENT: Final = 3.0  # standard deviations of the prior, to either side of 0, that a traversal covers
 _NO_TURN: Final = 1e-6  # sine of an angle too small to turn by, or too near half a turn

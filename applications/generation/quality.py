@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from shared.contract import Array
+from vae_rosetta.shared.contract import Array
 
 NEIGHBOURS: Final = 5  # k of Naeem et al. 2020
 

@@ -6,12 +6,12 @@ from typing import Any, Final
 
 import numpy as np
 
-from applications.report import charts
-from applications.report.blocks import Block, Cell, Chart, Charts, Key, Note, Section, Table
-from applications.report.charts import Line
-from applications.report.results import problems
-from applications.report.sources import read_result, reading
-from applications.runs import Json
+from vae_rosetta.applications.report import charts
+from vae_rosetta.applications.report.blocks import Block, Cell, Chart, Charts, Key, Note, Section, Table
+from vae_rosetta.applications.report.charts import Line
+from vae_rosetta.applications.report.results import problems
+from vae_rosetta.applications.report.sources import read_result, reading
+from vae_rosetta.applications.runs import Json
 
 FORMAT: Final = "vae-rosetta/anomaly/1"
 _METRICS: Final = {"auroc": "AUROC", "auprc": "AUPRC"}

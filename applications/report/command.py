@@ -8,11 +8,11 @@ import click
 import jinja2
 from markupsafe import Markup
 
-from applications import outputs
-from applications.report import anomaly, conformance, curves, gallery, overview, results, sources, speed
-from applications.report.blocks import Section, counted
-from applications.versions import project_version
-from shared import files, spec
+from vae_rosetta.applications import outputs
+from vae_rosetta.applications.report import anomaly, conformance, curves, gallery, overview, results, sources, speed
+from vae_rosetta.applications.report.blocks import Section, counted
+from vae_rosetta.applications.versions import project_version
+from vae_rosetta.shared import files, spec
 
 
 def report(

@@ -4,12 +4,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from applications.report import charts
-from applications.report.blocks import Block, Cell, Chart, Charts, Key, Section, Table
-from applications.report.charts import Dot
-from applications.report.results import problems
-from applications.report.sources import Result, Run, read_result, reading
-from applications.runs import Json
+from vae_rosetta.applications.report import charts
+from vae_rosetta.applications.report.blocks import Block, Cell, Chart, Charts, Key, Section, Table
+from vae_rosetta.applications.report.charts import Dot
+from vae_rosetta.applications.report.results import problems
+from vae_rosetta.applications.report.sources import Result, Run, read_result, reading
+from vae_rosetta.applications.runs import Json
 
 FORMAT: Final = 1  # of conformance/report.schema.json
 _NEEDED: Final = ("verdict", "run", "counts", "clauses", "headroom")

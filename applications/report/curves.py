@@ -5,10 +5,10 @@ from typing import Final
 
 import numpy as np
 
-from applications.report import charts
-from applications.report.blocks import Block, Cell, Chart, Charts, Key, Note, Prose, Section, Table, number
-from applications.report.charts import Line
-from applications.report.sources import Real, Run
+from vae_rosetta.applications.report import charts
+from vae_rosetta.applications.report.blocks import Block, Cell, Chart, Charts, Key, Note, Prose, Section, Table, number
+from vae_rosetta.applications.report.charts import Line
+from vae_rosetta.applications.report.sources import Real, Run
 
 _BINS: Final = 160  # points of a line of differences: each is the greatest of the steps that it stands for
 _ORACLE: Final = "oracle"

@@ -11,15 +11,15 @@ from typing import Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from applications import generation, protocol, run_data
-from applications.report import charts, strips
-from applications.report.blocks import Block, Chart, Charts, Heading, Key, Note, Section, Strip, Strips
-from applications.report.charts import Points
-from applications.report.sources import Real, Run
-from applications.weights import load as load_weights
-from shared.contract import Array, Model
-from shared.datasets import Dataset
-from shared.oracle import kl_terms
+from vae_rosetta.applications import generation, protocol, run_data
+from vae_rosetta.applications.report import charts, strips
+from vae_rosetta.applications.report.blocks import Block, Chart, Charts, Heading, Key, Note, Section, Strip, Strips
+from vae_rosetta.applications.report.charts import Points
+from vae_rosetta.applications.report.sources import Real, Run
+from vae_rosetta.applications.weights import load as load_weights
+from vae_rosetta.shared.contract import Array, Model
+from vae_rosetta.shared.datasets import Dataset
+from vae_rosetta.shared.oracle import kl_terms
 
 _ACROSS: Final = 10  # images in a strip: with more, they are too small on a telephone
 _TRAVERSED: Final = 10  # latents whose traversal is shown

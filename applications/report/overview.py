@@ -4,9 +4,9 @@ import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from applications.report import curves
-from applications.report.blocks import Block, Card, Cards, Fact, Figures, Section, counted, number
-from applications.report.sources import Run
+from vae_rosetta.applications.report import curves
+from vae_rosetta.applications.report.blocks import Block, Card, Cards, Fact, Figures, Section, counted, number
+from vae_rosetta.applications.report.sources import Run
 
 
 def title(found: Sequence[Run]) -> str:

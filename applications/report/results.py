@@ -3,11 +3,11 @@
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
-from applications.report import charts
-from applications.report.blocks import Block, Cell, Chart, Charts, Key, Note, Section, Table, number
-from applications.report.charts import Bar
-from applications.report.sources import Result, Run, read_result, reading
-from applications.runs import Json
+from vae_rosetta.applications.report import charts
+from vae_rosetta.applications.report.blocks import Block, Cell, Chart, Charts, Key, Note, Section, Table, number
+from vae_rosetta.applications.report.charts import Bar
+from vae_rosetta.applications.report.sources import Result, Run, read_result, reading
+from vae_rosetta.applications.runs import Json
 
 LIKELIHOOD: Final = ("likelihood.json", "vae-rosetta/likelihood/1")
 SAMPLES: Final = ("samples.json", "vae-rosetta/samples/1")

@@ -10,10 +10,10 @@ from typing import Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from applications import runs, weights
-from applications.runs import Json
-from applications.weights import Weights
-from shared.spec import Sizes
+from vae_rosetta.applications import runs, weights
+from vae_rosetta.applications.runs import Json
+from vae_rosetta.applications.weights import Weights
+from vae_rosetta.shared.spec import Sizes
 
 _NEEDED: Final = ("spec", "backend", "data", "batch_size", "seed", "dtype", "epochs_done")
 

@@ -4,12 +4,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
-from applications.report import charts
-from applications.report.blocks import Block, Chart, Charts, Note, Section, Table, number
-from applications.report.charts import Bar
-from applications.report.results import problems
-from applications.report.sources import read_result, reading
-from applications.runs import Json
+from vae_rosetta.applications.report import charts
+from vae_rosetta.applications.report.blocks import Block, Chart, Charts, Note, Section, Table, number
+from vae_rosetta.applications.report.charts import Bar
+from vae_rosetta.applications.report.results import problems
+from vae_rosetta.applications.report.sources import read_result, reading
+from vae_rosetta.applications.runs import Json
 
 FORMATS: Final = (1, 2, 3)  # of benchmarks/schema.json; 2 has peers, and a target; 3 says how near two cores were
 _NEEDED: Final = ("machine", "protocol", "roofline", "backends")

@@ -10,8 +10,8 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from applications import pictures
-from applications.report.blocks import Strip
+from vae_rosetta.applications import pictures
+from vae_rosetta.applications.report.blocks import Strip
 
 _PALETTE_BITS: Final = 32  # grey levels that are kept: no eye sees more in images of this size, and PNGs halve
 

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from types import MappingProxyType
 from typing import Final, NamedTuple, Protocol, cast
 
-from shared.contract import Array
+from vae_rosetta.shared.contract import Array
 
 
 class Peer(Protocol):
@@ -41,14 +41,14 @@ class Known(NamedTuple):
 
 
 def _keras(backend: str, package: str) -> Known:
-    return Known("benchmarks.peers.keras_fit", ("keras", package), (("KERAS_BACKEND", backend),))
+    return Known("vae_rosetta.benchmarks.peers.keras_fit", ("keras", package), (("KERAS_BACKEND", backend),))
 
 
 KNOWN: Final = MappingProxyType(
     {
-        "pytorch-listing": Known("benchmarks.peers.pytorch_listing", ("torch", "PIL")),
-        "pytorch-tensors": Known("benchmarks.peers.pytorch_tensors", ("torch",)),
-        "pythae": Known("benchmarks.peers.pythae_trainer", ("pythae", "torch")),
+        "pytorch-listing": Known("vae_rosetta.benchmarks.peers.pytorch_listing", ("torch", "PIL")),
+        "pytorch-tensors": Known("vae_rosetta.benchmarks.peers.pytorch_tensors", ("torch",)),
+        "pythae": Known("vae_rosetta.benchmarks.peers.pythae_trainer", ("pythae", "torch")),
         "keras-fit-torch": _keras("torch", "torch"),
         "keras-fit-tensorflow": _keras("tensorflow", "tensorflow"),
         "keras-fit-jax": _keras("jax", "jax"),

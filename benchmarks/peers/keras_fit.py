@@ -9,8 +9,8 @@ import keras
 import numpy as np
 from keras import ops
 
-from shared.contract import Array
-from shared.spec import Sizes
+from vae_rosetta.shared.contract import Array
+from vae_rosetta.shared.spec import Sizes
 
 
 class Sampling(keras.layers.Layer):

@@ -14,8 +14,8 @@ from pythae.models.nn import BaseDecoder, BaseEncoder
 from pythae.trainers import BaseTrainer, BaseTrainerConfig
 from torch import Tensor, nn
 
-from shared.contract import Array
-from shared.spec import Sizes
+from vae_rosetta.shared.contract import Array
+from vae_rosetta.shared.spec import Sizes
 
 _ROWS: Final = 1000  # images a call when testing
 

@@ -13,8 +13,8 @@ from PIL import Image
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from benchmarks.peers import pytorch_tensors
-from shared.contract import Array
+from vae_rosetta.benchmarks.peers import pytorch_tensors
+from vae_rosetta.shared.contract import Array
 
 
 class Pictures(Dataset[tuple[Tensor, int]]):

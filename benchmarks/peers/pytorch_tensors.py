@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.utils.data import DataLoader, Dataset, TensorDataset
 
-from shared.contract import Array
-from shared.spec import Sizes
+from vae_rosetta.shared.contract import Array
+from vae_rosetta.shared.spec import Sizes
 
 _ROWS: Final = 1000  # images a call when testing
 

@@ -8,8 +8,8 @@ import importlib.util
 from types import MappingProxyType
 from typing import Final, Protocol, cast
 
-from benchmarks.products.shapes import Operands
-from shared.spec import Sizes
+from vae_rosetta.benchmarks.products.shapes import Operands
+from vae_rosetta.shared.spec import Sizes
 
 
 class Products(Protocol):
@@ -33,11 +33,11 @@ class Step(Protocol):
 # Module and package of each. PyTorch comes twice: its own products, and those of the oneDNN that it brings along.
 KNOWN: Final = MappingProxyType(
     {
-        "numpy": ("benchmarks.products.with_numpy", "numpy"),
-        "torch": ("benchmarks.products.with_torch", "torch"),
-        "torch-onednn": ("benchmarks.products.with_torch_onednn", "torch"),
-        "tensorflow": ("benchmarks.products.with_tensorflow", "tensorflow"),
-        "jax": ("benchmarks.products.with_jax", "jax"),
+        "numpy": ("vae_rosetta.benchmarks.products.with_numpy", "numpy"),
+        "torch": ("vae_rosetta.benchmarks.products.with_torch", "torch"),
+        "torch-onednn": ("vae_rosetta.benchmarks.products.with_torch_onednn", "torch"),
+        "tensorflow": ("vae_rosetta.benchmarks.products.with_tensorflow", "tensorflow"),
+        "jax": ("vae_rosetta.benchmarks.products.with_jax", "jax"),
     }
 )
 
@@ -58,6 +58,6 @@ def load(name: str) -> Products:
 
 def step(name: str, sizes: Sizes, batch: int) -> Step:
     """All products of a training step, by library `name`."""
-    from benchmarks.products.shapes import operands
+    from vae_rosetta.benchmarks.products.shapes import operands
 
     return load(name).step(operands(sizes, batch))

@@ -15,9 +15,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from shared import spec
-from shared.contract import Array
-from shared.spec import Sizes
+from vae_rosetta.shared import spec
+from vae_rosetta.shared.contract import Array
+from vae_rosetta.shared.spec import Sizes
 
 
 class Product(NamedTuple):

@@ -5,8 +5,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from benchmarks.products import Step
-from benchmarks.products.shapes import Operands, stored
+from vae_rosetta.benchmarks.products import Step
+from vae_rosetta.benchmarks.products.shapes import Operands, stored
 
 
 def version() -> str:

@@ -4,8 +4,8 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.products import Step
-from benchmarks.products.shapes import Operands
+from vae_rosetta.benchmarks.products import Step
+from vae_rosetta.benchmarks.products.shapes import Operands
 
 
 def version() -> str:

@@ -4,8 +4,8 @@ from typing import Any
 
 import tensorflow as tf
 
-from benchmarks.products import Step
-from benchmarks.products.shapes import Operands, stored
+from vae_rosetta.benchmarks.products import Step
+from vae_rosetta.benchmarks.products.shapes import Operands, stored
 
 
 def version() -> str:

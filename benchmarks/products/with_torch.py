@@ -2,8 +2,8 @@
 
 import torch
 
-from benchmarks.products import Step
-from benchmarks.products.shapes import Operands
+from vae_rosetta.benchmarks.products import Step
+from vae_rosetta.benchmarks.products.shapes import Operands
 
 
 def version() -> str:

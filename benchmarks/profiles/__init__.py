@@ -14,17 +14,17 @@ from typing import Any, Final
 
 from rich.console import Console
 
-from benchmarks import data, processes, table
-from benchmarks.plan import Plan
-from benchmarks.profiles.operations import Operation, Profile
-from shared.datasets import Dataset
+from vae_rosetta.benchmarks import data, processes, table
+from vae_rosetta.benchmarks.plan import Plan
+from vae_rosetta.benchmarks.profiles.operations import Operation, Profile
+from vae_rosetta.shared.datasets import Dataset
 
 # By what a backend's describe() calls its framework.
 PROFILERS: Final = MappingProxyType(
     {
-        "torch": "benchmarks.profiles.with_torch",
-        "tensorflow": "benchmarks.profiles.with_xla",
-        "jax": "benchmarks.profiles.with_xla",
+        "torch": "vae_rosetta.benchmarks.profiles.with_torch",
+        "tensorflow": "vae_rosetta.benchmarks.profiles.with_xla",
+        "jax": "vae_rosetta.benchmarks.profiles.with_xla",
     }
 )
 
@@ -36,7 +36,7 @@ def profile(module: str, images: Path, batch: int, dtype: str) -> Profile:
         RuntimeError: it failed; the message is one line.
     """
     try:
-        line = processes.output(["-m", "benchmarks.profiles", module, str(images), str(batch), dtype])
+        line = processes.output(["-m", "vae_rosetta.benchmarks.profiles", module, str(images), str(batch), dtype])
     except RuntimeError as error:
         raise RuntimeError(f"{module}: {str(error).removeprefix('ValueError: ')}") from None
     found: dict[str, Any] = json.loads(line)

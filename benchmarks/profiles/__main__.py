@@ -6,11 +6,11 @@ import sys
 import time
 from typing import Any, cast
 
-from benchmarks import data, profiles
-from benchmarks.worker import SEED, train_calls
-from shared import parameters
-from shared.contract import Backend
-from shared.spec import Sizes
+from vae_rosetta.benchmarks import data, profiles
+from vae_rosetta.benchmarks.worker import SEED, train_calls
+from vae_rosetta.shared import parameters
+from vae_rosetta.shared.contract import Backend
+from vae_rosetta.shared.spec import Sizes
 
 
 def main() -> None:

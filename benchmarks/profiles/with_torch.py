@@ -5,7 +5,7 @@ from collections.abc import Callable
 import torch
 from torch.profiler import ProfilerActivity
 
-from benchmarks.profiles.operations import Operation
+from vae_rosetta.benchmarks.profiles.operations import Operation
 
 
 def operations(_: str, work: Callable[[], None]) -> list[Operation]:

@@ -10,7 +10,7 @@ from typing import Final
 import jax
 from jax.profiler import ProfileData
 
-from benchmarks.profiles.operations import Operation
+from vae_rosetta.benchmarks.profiles.operations import Operation
 
 # What contains other events, waits for them, or is a Python function.
 _CONTAINERS: Final = re.compile(r"ThunkExecutor|while|call|\$|.*[Ww]ait")

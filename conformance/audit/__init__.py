@@ -4,8 +4,8 @@
 Page: conformance/AUDIT.md.
 """
 
-from conformance.audit.examination import examine
-from conformance.audit.findings import Deviation, Fault, Findings
-from conformance.audit.probe import AuditError
+from vae_rosetta.conformance.audit.examination import examine
+from vae_rosetta.conformance.audit.findings import Deviation, Fault, Findings
+from vae_rosetta.conformance.audit.probe import AuditError
 
 __all__ = ["AuditError", "Deviation", "Fault", "Findings", "examine"]

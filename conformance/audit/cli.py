@@ -7,11 +7,11 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Any, Final, NoReturn
 
-from conformance.audit import tensors
-from conformance.audit.examination import BATCH, examine
-from conformance.audit.findings import DECLARATIONS, Findings, describe, ratio
-from conformance.audit.probe import AuditError
-from shared import files, spec
+from vae_rosetta.conformance.audit import tensors
+from vae_rosetta.conformance.audit.examination import BATCH, examine
+from vae_rosetta.conformance.audit.findings import DECLARATIONS, Findings, describe, ratio
+from vae_rosetta.conformance.audit.probe import AuditError
+from vae_rosetta.shared import files, spec
 
 CONFORMS, DEVIATES, FAILED = 0, 1, 4  # exit codes, as the suite's
 

@@ -13,13 +13,13 @@ from typing import Any, Final
 
 import numpy as np
 
-from conformance.audit import extremes, hypotheses, measure, tensors
-from conformance.audit.findings import DECLARATIONS, UNUSED, Findings, deviations
-from conformance.audit.hypotheses import Fit, Term
-from conformance.audit.identify import Identified, identify
-from conformance.audit.measure import RESPONDS, Arrays, Moves, Sizes, Total
-from conformance.audit.probe import AuditError
-from shared import spec
+from vae_rosetta.conformance.audit import extremes, hypotheses, measure, tensors
+from vae_rosetta.conformance.audit.findings import DECLARATIONS, UNUSED, Findings, deviations
+from vae_rosetta.conformance.audit.hypotheses import Fit, Term
+from vae_rosetta.conformance.audit.identify import Identified, identify
+from vae_rosetta.conformance.audit.measure import RESPONDS, Arrays, Moves, Sizes, Total
+from vae_rosetta.conformance.audit.probe import AuditError
+from vae_rosetta.shared import spec
 
 BATCH: Final = 4
 

@@ -12,12 +12,12 @@ from typing import Final
 
 import numpy as np
 
-from conformance.audit import hypotheses
-from conformance.audit.findings import DECLARATIONS, Fault, Findings
-from conformance.audit.measure import Sizes, Total, base
-from conformance.audit.probe import AuditError, Probe
-from shared import oracle, spec
-from shared.oracle import Real
+from vae_rosetta.conformance.audit import hypotheses
+from vae_rosetta.conformance.audit.findings import DECLARATIONS, Fault, Findings
+from vae_rosetta.conformance.audit.measure import Sizes, Total, base
+from vae_rosetta.conformance.audit.probe import AuditError, Probe
+from vae_rosetta.shared import oracle, spec
+from vae_rosetta.shared.oracle import Real
 
 LOGITS: Final = (1.0, 15.0, 16.0, 17.0, 20.0, 40.0, 87.0, 88.0, 89.0, 104.0, 120.0, 200.0, 1e4)  # and their negatives
 TARGETS: Final = (1.0, 0.0, 0.3)

@@ -4,7 +4,7 @@ import dataclasses
 import math
 from typing import Any, Final, NamedTuple
 
-from conformance.audit import hypotheses
+from vae_rosetta.conformance.audit import hypotheses
 
 DECLARATIONS: Final = {  # differences that a loss on probabilities may declare (clause loss.probabilities)
     "probs-clamp100": "each log clamped at -100",

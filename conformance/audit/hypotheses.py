@@ -9,8 +9,8 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 
-from shared import oracle
-from shared.oracle import Real
+from vae_rosetta.shared import oracle
+from vae_rosetta.shared.oracle import Real
 
 Term = Callable[[Real, Real], Real]
 

@@ -8,10 +8,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from conformance.audit import hypotheses, measure, tensors
-from conformance.audit.measure import RESPONDS, Sizes, Total
-from conformance.audit.probe import Answer, AuditError, Probe, choose_total, placements, slots
-from shared.oracle import Real
+from vae_rosetta.conformance.audit import hypotheses, measure, tensors
+from vae_rosetta.conformance.audit.measure import RESPONDS, Sizes, Total
+from vae_rosetta.conformance.audit.probe import Answer, AuditError, Probe, choose_total, placements, slots
+from vae_rosetta.shared.oracle import Real
 
 
 class Identified(NamedTuple):

@@ -9,10 +9,10 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from conformance.audit import hypotheses
-from conformance.audit.hypotheses import Fit, Term
-from conformance.audit.probe import Probe
-from shared.oracle import Real
+from vae_rosetta.conformance.audit import hypotheses
+from vae_rosetta.conformance.audit.hypotheses import Fit, Term
+from vae_rosetta.conformance.audit.probe import Probe
+from vae_rosetta.shared.oracle import Real
 
 IMAGE_LEVELS: Final = (0.12, 0.35, 0.6, 0.85)  # inside (0, 1): a probability, a logit and a target at once
 LATENT_LEVELS: Final = (0.3, 0.6, 1.1, 1.9)  # positive: a logvar, a std and a variance at once

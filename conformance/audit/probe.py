@@ -12,9 +12,9 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 
-from conformance.audit.tensors import Framework, to_numpy
-from shared.contract import Array
-from shared.oracle import Real
+from vae_rosetta.conformance.audit.tensors import Framework, to_numpy
+from vae_rosetta.shared.contract import Array
+from vae_rosetta.shared.oracle import Real
 
 ROLES: Final = ("recon", "x", "mu", "logvar")
 

@@ -15,7 +15,7 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 
-from shared.contract import Array
+from vae_rosetta.shared.contract import Array
 
 NAMES: Final = ("numpy", "torch", "tensorflow", "jax")
 Scalar = Callable[[Any], Any]  # one tensor in, a scalar tensor out

@@ -5,10 +5,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from conformance.plugin import Grader
-from shared import oracle, parameters
-from shared.contract import Array, Tensors
-from shared.spec import Sizes
+from vae_rosetta.conformance.plugin import Grader
+from vae_rosetta.shared import oracle, parameters
+from vae_rosetta.shared.contract import Array, Tensors
+from vae_rosetta.shared.spec import Sizes
 
 pytestmark = [pytest.mark.clause("state"), pytest.mark.ability("train")]
 

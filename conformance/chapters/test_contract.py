@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from conformance.plugin import Grader
-from shared import parameters, spec
-from shared.contract import Array, FullModel, Losses, Tensors
-from shared.spec import Sizes
+from vae_rosetta.conformance.plugin import Grader
+from vae_rosetta.shared import parameters, spec
+from vae_rosetta.shared.contract import Array, FullModel, Losses, Tensors
+from vae_rosetta.shared.spec import Sizes
 
 pytestmark = pytest.mark.clause("names", "precision", "input")
 

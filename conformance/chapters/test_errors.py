@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from conformance.plugin import Grader
-from shared.contract import Array, FullModel, Tensors
+from vae_rosetta.conformance.plugin import Grader
+from vae_rosetta.shared.contract import Array, FullModel, Tensors
 
 pytestmark = pytest.mark.clause("input")
 

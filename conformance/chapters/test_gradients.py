@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from conformance.plugin import Grader
-from shared.vectors import Vector
+from vae_rosetta.conformance.plugin import Grader
+from vae_rosetta.shared.vectors import Vector
 
 pytestmark = [pytest.mark.clause("loss.objective", "arch.relu"), pytest.mark.ability("gradients")]
 

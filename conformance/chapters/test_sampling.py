@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from conformance import statistics
-from conformance.plugin import Grader
-from shared import parameters
-from shared.contract import Array
-from shared.spec import Sizes
+from vae_rosetta.conformance import statistics
+from vae_rosetta.conformance.plugin import Grader
+from vae_rosetta.shared import parameters
+from vae_rosetta.shared.contract import Array
+from vae_rosetta.shared.spec import Sizes
 
 pytestmark = [pytest.mark.clause("sampling"), pytest.mark.ability("sample")]
 

@@ -6,11 +6,11 @@ from typing import Final
 import numpy as np
 import pytest
 
-from conformance import comparator
-from conformance.plugin import Grader
-from shared import checks, spec, vectors
-from shared.contract import Array, Tensors
-from shared.vectors import Vector
+from vae_rosetta.conformance import comparator
+from vae_rosetta.conformance.plugin import Grader
+from vae_rosetta.shared import checks, spec, vectors
+from vae_rosetta.shared.contract import Array, Tensors
+from vae_rosetta.shared.vectors import Vector
 
 # Vectors of the chapter gradients whose like no vector of this chapter holds.
 _GRADIENTS: Final = ("saturated-logits", "logit-zero", "relu-at-zero")

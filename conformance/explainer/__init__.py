@@ -14,16 +14,16 @@ from typing import Final
 
 import numpy as np
 
-from conformance import comparator
-from conformance.explainer.cause import Cause
-from conformance.explainer.causes import CAUSES, table
-from conformance.explainer.direct import Finding, shapes
-from conformance.explainer.fit import Seen
-from conformance.explainer.precision import ends_in_float32, errs_as_float32, holds_float32
-from conformance.explainer.search import Search
-from conformance.explainer.together import Diagnosis, Explanation, same_bug, together
-from shared.contract import Array
-from shared.vectors import Vector, operations
+from vae_rosetta.conformance import comparator
+from vae_rosetta.conformance.explainer.cause import Cause
+from vae_rosetta.conformance.explainer.causes import CAUSES, table
+from vae_rosetta.conformance.explainer.direct import Finding, shapes
+from vae_rosetta.conformance.explainer.fit import Seen
+from vae_rosetta.conformance.explainer.precision import ends_in_float32, errs_as_float32, holds_float32
+from vae_rosetta.conformance.explainer.search import Search
+from vae_rosetta.conformance.explainer.together import Diagnosis, Explanation, same_bug, together
+from vae_rosetta.shared.contract import Array
+from vae_rosetta.shared.vectors import Vector, operations
 
 __all__ = [
     "CAUSES",

@@ -7,10 +7,10 @@ from collections.abc import Iterator, Mapping
 from types import MappingProxyType
 from typing import Final
 
-from conformance.explainer.cause import Cause
-from conformance.explainer.loss_causes import LOSSES
-from conformance.explainer.model_causes import MODEL
-from conformance.explainer.training_causes import TRAINING
+from vae_rosetta.conformance.explainer.cause import Cause
+from vae_rosetta.conformance.explainer.loss_causes import LOSSES
+from vae_rosetta.conformance.explainer.model_causes import MODEL
+from vae_rosetta.conformance.explainer.training_causes import TRAINING
 
 _GITHUB: Final = "https://github.com"
 

@@ -5,10 +5,10 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from conformance.explainer.fit import Seen
-from shared.contract import Array, Tensors
-from shared.spec import PARAMETER_NAMES, Sizes
-from shared.vectors import Vector
+from vae_rosetta.conformance.explainer.fit import Seen
+from vae_rosetta.shared.contract import Array, Tensors
+from vae_rosetta.shared.spec import PARAMETER_NAMES, Sizes
+from vae_rosetta.shared.vectors import Vector
 
 _LONGEST: Final = 64  # axes longer than this are not searched for a permutation
 

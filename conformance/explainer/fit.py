@@ -6,9 +6,9 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from conformance import comparator
-from shared.contract import Array
-from shared.vectors import Vector
+from vae_rosetta.conformance import comparator
+from vae_rosetta.shared.contract import Array
+from vae_rosetta.shared.vectors import Vector
 
 # How much nearer to the answer a hypothesis must be than the truth is. Rounding moves an answer away from every
 # hypothesis alike, so that none comes nearer than the truth by chance.

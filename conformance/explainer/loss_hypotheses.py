@@ -11,15 +11,15 @@ from typing import Final
 
 import numpy as np
 
-from conformance.explainer.model_hypotheses import (
+from vae_rosetta.conformance.explainer.model_hypotheses import (
     LOGVARS,
     Hypothesis,
     kl_of_log_std,
     kl_of_log_std_slopes,
     sigmoid_slope,
 )
-from conformance.explainer.rules import Rules
-from shared.oracle import Real, cross_entropy, cross_entropy_slope, kl_terms, sigmoid
+from vae_rosetta.conformance.explainer.rules import Rules
+from vae_rosetta.shared.oracle import Real, cross_entropy, cross_entropy_slope, kl_terms, sigmoid
 
 CLIPS: Final = (1e-7, 1e-6, 1e-8, 1e-5, 1e-4, 1e-3, 1e-10, 1e-12)
 LOGITS: Final = (88.0, 80.0, 50.0, 30.0, 20.0, 15.0, 10.0)

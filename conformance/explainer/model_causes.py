@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Final
 
-from conformance.explainer.cause import Cause
+from vae_rosetta.conformance.explainer.cause import Cause
 
 MODEL: Final[Mapping[str, Cause]] = {
     "std-is-exp-logvar": Cause(

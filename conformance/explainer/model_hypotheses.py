@@ -5,10 +5,10 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from conformance.explainer.rules import Rules, Unary
-from shared import spec
-from shared.oracle import Real, sigmoid
-from shared.spec import Sizes
+from vae_rosetta.conformance.explainer.rules import Rules, Unary
+from vae_rosetta.shared import spec
+from vae_rosetta.shared.oracle import Real, sigmoid
+from vae_rosetta.shared.spec import Sizes
 
 LOGVARS: Final = (
     (-30.0, 20.0),  # pyod, diffusers

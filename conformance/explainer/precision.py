@@ -5,12 +5,12 @@ from typing import Final
 
 import numpy as np
 
-from conformance.comparator import flushed_below
-from conformance.explainer.fit import Seen
-from conformance.explainer.model_hypotheses import Hypothesis
-from conformance.explainer.rules import Rules
-from shared.contract import Tensors
-from shared.oracle import Arithmetic, Real
+from vae_rosetta.conformance.comparator import flushed_below
+from vae_rosetta.conformance.explainer.fit import Seen
+from vae_rosetta.conformance.explainer.model_hypotheses import Hypothesis
+from vae_rosetta.conformance.explainer.rules import Rules
+from vae_rosetta.shared.contract import Tensors
+from vae_rosetta.shared.oracle import Arithmetic, Real
 
 # Significant bits, the leading one included.
 _FORMATS: Final = {"TF32 or float16 (11 significant bits)": 11, "bfloat16 (8 significant bits)": 8}

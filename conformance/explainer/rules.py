@@ -10,8 +10,8 @@ from typing import Any, Final
 
 import numpy as np
 
-from shared import spec
-from shared.oracle import Arithmetic, Real, cross_entropy, cross_entropy_slope, kl_terms
+from vae_rosetta.shared import spec
+from vae_rosetta.shared.oracle import Arithmetic, Real, cross_entropy, cross_entropy_slope, kl_terms
 
 Unary = Callable[[Real], Real]
 Gradients = dict[str, Real]

@@ -7,20 +7,20 @@ from typing import Final
 
 import numpy as np
 
-from conformance.explainer.direct import Finding, direct_findings
-from conformance.explainer.fit import GAIN, Seen
-from conformance.explainer.loss_hypotheses import loss_hypotheses
-from conformance.explainer.model_hypotheses import Hypothesis, model_hypotheses
-from conformance.explainer.precision import coarse_errors, precision_hypotheses
-from conformance.explainer.rules import Rules, merged
-from conformance.explainer.suspect import Memory, RuledOutError, Suspect
-from conformance.explainer.training_hypotheses import combined, gradient_hypotheses, training_hypotheses
-from conformance.explainer.weights import named_weights, weight_hypotheses
-from shared import parameters
-from shared.contract import Array, Tensors
-from shared.oracle import Real
-from shared.spec import Sizes
-from shared.vectors import operations
+from vae_rosetta.conformance.explainer.direct import Finding, direct_findings
+from vae_rosetta.conformance.explainer.fit import GAIN, Seen
+from vae_rosetta.conformance.explainer.loss_hypotheses import loss_hypotheses
+from vae_rosetta.conformance.explainer.model_hypotheses import Hypothesis, model_hypotheses
+from vae_rosetta.conformance.explainer.precision import coarse_errors, precision_hypotheses
+from vae_rosetta.conformance.explainer.rules import Rules, merged
+from vae_rosetta.conformance.explainer.suspect import Memory, RuledOutError, Suspect
+from vae_rosetta.conformance.explainer.training_hypotheses import combined, gradient_hypotheses, training_hypotheses
+from vae_rosetta.conformance.explainer.weights import named_weights, weight_hypotheses
+from vae_rosetta.shared import parameters
+from vae_rosetta.shared.contract import Array, Tensors
+from vae_rosetta.shared.oracle import Real
+from vae_rosetta.shared.spec import Sizes
+from vae_rosetta.shared.vectors import operations
 
 MOST: Final = 2  # causes that are named
 _LARGE: Final = 100_000  # parameters from which training takes so long that the first cause that fits must do

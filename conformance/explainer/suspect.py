@@ -12,10 +12,10 @@ from typing import Any, Final, NamedTuple, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from conformance.explainer.rules import Params, Rules, gradients_kept
-from shared import parameters, spec
-from shared.contract import Array, Losses, Tensors
-from shared.oracle import FUNCTION, Real, loss_on_probabilities, sigmoid
+from vae_rosetta.conformance.explainer.rules import Params, Rules, gradients_kept
+from vae_rosetta.shared import parameters, spec
+from vae_rosetta.shared.contract import Array, Losses, Tensors
+from vae_rosetta.shared.oracle import FUNCTION, Real, loss_on_probabilities, sigmoid
 
 T = TypeVar("T")
 

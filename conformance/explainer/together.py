@@ -12,9 +12,9 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from conformance.explainer.direct import Finding
-from conformance.explainer.rules import Rules, merged
-from conformance.explainer.search import FAMILIES, Search
+from vae_rosetta.conformance.explainer.direct import Finding
+from vae_rosetta.conformance.explainer.rules import Rules, merged
+from vae_rosetta.conformance.explainer.search import FAMILIES, Search
 
 _CAUSES: Final = 6  # that a run is read by; answers that none of them fits keep what was found for them alone
 _AT_ONCE: Final = 3

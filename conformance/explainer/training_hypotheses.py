@@ -6,9 +6,9 @@ from typing import Final
 
 import numpy as np
 
-from conformance.explainer.model_hypotheses import Hypothesis
-from conformance.explainer.rules import Adam, Gradients, Params, Rules, merged
-from shared import spec
+from vae_rosetta.conformance.explainer.model_hypotheses import Hypothesis
+from vae_rosetta.conformance.explainer.rules import Adam, Gradients, Params, Rules, merged
+from vae_rosetta.shared import spec
 
 # A threshold between any two powers of ten that gradients come in, 2^-24 (the smallest float16) among them.
 THRESHOLDS: Final = (2.0**-24, 2e-9, 2e-8, 5e-9, 5e-7, 2.0**-14, 5e-6, 2e-10, 1e-11, 5e-4)

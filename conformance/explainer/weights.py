@@ -5,11 +5,11 @@ from typing import Final
 
 import numpy as np
 
-from conformance.explainer.fit import Seen
-from conformance.explainer.model_hypotheses import Hypothesis
-from conformance.explainer.rules import Rules
-from shared.contract import Array
-from shared.spec import Sizes
+from vae_rosetta.conformance.explainer.fit import Seen
+from vae_rosetta.conformance.explainer.model_hypotheses import Hypothesis
+from vae_rosetta.conformance.explainer.rules import Rules
+from vae_rosetta.shared.contract import Array
+from vae_rosetta.shared.spec import Sizes
 
 Answer = Callable[[Rules], Mapping[str, Array]]
 

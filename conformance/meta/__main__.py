@@ -15,11 +15,11 @@ import textwrap
 import time
 from pathlib import Path
 
-from conformance.meta import kill, pitfalls, seeds
-from conformance.meta.kill import Verdict
-from conformance.meta.mutants import MUTANTS
-from conformance.meta.mutants.base import Mutant
-from shared import files
+from vae_rosetta.conformance.meta import kill, pitfalls, seeds
+from vae_rosetta.conformance.meta.kill import Verdict
+from vae_rosetta.conformance.meta.mutants import MUTANTS
+from vae_rosetta.conformance.meta.mutants.base import Mutant
+from vae_rosetta.shared import files
 
 _NAMES = 30  # columns for a mutant's name
 

@@ -14,12 +14,12 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 import pytest
 
-import conformance
-from conformance.meta.mutants import MUTANTS
-from conformance.meta.mutants.base import SUBJECT, Mutant, fresh_subject
-from conformance.plugin import Grader
-from shared import vectors
-from shared.vectors import Vector, operations
+from vae_rosetta import conformance
+from vae_rosetta.conformance.meta.mutants import MUTANTS
+from vae_rosetta.conformance.meta.mutants.base import SUBJECT, Mutant, fresh_subject
+from vae_rosetta.conformance.plugin import Grader
+from vae_rosetta.shared import vectors
+from vae_rosetta.shared.vectors import Vector, operations
 
 SUITE: Final = Path(conformance.__file__).parent
 # Whole runs on real digits take the oracle seconds and would reject most mutants: the small vectors must do so alone.
@@ -104,7 +104,7 @@ def failing_chapter_tests(tests: Iterable[str], dtype: str) -> set[str]:
     """
     outcomes = _Outcomes()
     chosen = [f"{SUITE}/chapters/test_{chapter}.py::{name}" for chapter, name in (test.split("::") for test in tests)]
-    options = ["-c", str(SUITE / "pytest.ini"), "--rootdir", str(SUITE), "-p", "conformance.plugin"]
+    options = ["-c", str(SUITE / "pytest.ini"), "--rootdir", str(SUITE), "-p", "vae_rosetta.conformance.plugin"]
     quiet = ["-p", "no:cacheprovider", "-p", "no:terminal", "-W", "ignore"]
     backend = ["--vae-backend", SUBJECT, "--vae-dtype", dtype]
     with Path(os.devnull).open("w") as nowhere, contextlib.redirect_stderr(nowhere):

@@ -7,8 +7,8 @@ from pathlib import Path
 import jsonschema
 import numpy as np
 
-from shared import spec, vectors
-from shared.vectors import Vector, operations
+from vae_rosetta.shared import spec, vectors
+from vae_rosetta.shared.vectors import Vector, operations
 
 # A relative float32 tolerance beyond this would let real bugs through.
 _LOOSEST = 0.05

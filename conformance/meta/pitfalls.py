@@ -7,9 +7,9 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Final, NamedTuple
 
-import conformance
-from conformance.meta.mutants import MUTANTS
-from conformance.meta.mutants.base import Mutant
+from vae_rosetta import conformance
+from vae_rosetta.conformance.meta.mutants import MUTANTS
+from vae_rosetta.conformance.meta.mutants.base import Mutant
 
 PAGE: Final = Path(conformance.__file__).parent / "PITFALLS.md"
 

@@ -10,7 +10,7 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 
-from shared.oracle import Real
+from vae_rosetta.shared.oracle import Real
 
 
 class Published(NamedTuple):

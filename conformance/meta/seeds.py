@@ -24,12 +24,12 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 
-from conformance import comparator
-from conformance.plugin import ABILITIES, Grader
-from shared import checks, oracle, parameters, rounding
-from shared.contract import Array, FullModel, Tensors
-from shared.oracle import Arithmetic, Oracle
-from shared.spec import Sizes
+from vae_rosetta.conformance import comparator
+from vae_rosetta.conformance.plugin import ABILITIES, Grader
+from vae_rosetta.shared import checks, oracle, parameters, rounding
+from vae_rosetta.shared.contract import Array, FullModel, Tensors
+from vae_rosetta.shared.oracle import Arithmetic, Oracle
+from vae_rosetta.shared.spec import Sizes
 
 REPETITIONS: Final = 12
 SIZES: Final = (Sizes(12, 8, 3), Sizes(5, 5, 5))

@@ -1,26 +1,27 @@
 """Ports as strangers bring them, and the suite run on them as strangers run it: from a folder of their own."""
 
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
-import conformance
+import vae_rosetta
 
-ROOT: Final = Path(conformance.__file__).parents[1]
+ROOT: Final = Path(vae_rosetta.__file__).parents[1]
 
 # Right: the oracle under another name.
 WHOLE: Final = """\
-from shared import oracle
+from vae_rosetta.shared import oracle
 describe, load = oracle.describe, oracle.load
 """
 
 # The oracle with fewer methods; `{methods}` are those that it has.
 _PARTIAL: Final = """\
-from shared import oracle
-from shared.oracle import describe
+from vae_rosetta.shared import oracle
+from vae_rosetta.shared.oracle import describe
 
 class Model:
     def __init__(self, model):
@@ -33,8 +34,8 @@ def load(params, *, dtype="float32", device="auto"):
 
 # Wrong: KL averaged over the latents.
 WRONG: Final = """\
-from shared import oracle
-from shared.oracle import describe
+from vae_rosetta.shared import oracle
+from vae_rosetta.shared.oracle import describe
 
 class Model(oracle.Oracle):
     def losses(self, x, noise):
@@ -57,7 +58,7 @@ def partial(*more: str) -> str:
 def suite(
     folder: Path,
     *arguments: str,
-    python: tuple[str, ...] = ("-m", "conformance"),
+    python: tuple[str, ...] = ("-m", "vae_rosetta.conformance"),
     root: Path = ROOT,
     more: Mapping[str, str] | None = None,
 ) -> subprocess.CompletedProcess[str]:
@@ -65,6 +66,15 @@ def suite(
     environment = {**os.environ, "PYTHONPATH": str(root), "COLUMNS": "200", **(more or {})}
     command = [sys.executable, *python, *arguments]
     return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=300)
+
+
+def copy_suite(site: Path) -> None:
+    """Copies what the suite needs into a folder for Python's path, as an installation lays it out."""
+    (site / "vae_rosetta").mkdir(parents=True)
+    (site / "vae_rosetta/__init__.py").write_bytes(Path(vae_rosetta.__file__).read_bytes())
+    for package in ("shared", "conformance"):
+        source = Path(vae_rosetta.__path__[0], package)
+        shutil.copytree(source, site / "vae_rosetta" / package, ignore=shutil.ignore_patterns("__pycache__"))
 
 
 def grade(folder: Path, source: str, *options: str) -> subprocess.CompletedProcess[str]:

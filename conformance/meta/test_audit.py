@@ -13,16 +13,18 @@ from typing import Any
 import numpy as np
 import pytest
 
-import conformance
-from conformance import __main__ as command
-from conformance.audit import AuditError, Findings, examine
-from conformance.audit.findings import ratio
-from conformance.meta import published_losses
-from conformance.meta.published_losses import bce_clamped, bce_clipped, bce_logits
-from conformance.meta.wrong_losses import RIGHT, WRONG, right_mean, right_sum
+import vae_rosetta
+from vae_rosetta import conformance
+from vae_rosetta.conformance import __main__ as command
+from vae_rosetta.conformance.audit import AuditError, Findings, examine
+from vae_rosetta.conformance.audit.findings import ratio
+from vae_rosetta.conformance.meta import published_losses
+from vae_rosetta.conformance.meta.published_losses import bce_clamped, bce_clipped, bce_logits
+from vae_rosetta.conformance.meta.wrong_losses import RIGHT, WRONG, right_mean, right_sum
 
 PAGE = (Path(conformance.__file__).parent / "AUDIT.md").read_text(encoding="utf-8")
-HERE = "conformance.meta.wrong_losses"
+HERE = "vae_rosetta.conformance.meta.wrong_losses"
+PUBLISHED = "vae_rosetta.conformance.meta.published_losses"
 
 
 @functools.cache
@@ -224,7 +226,10 @@ def test_command_prints_and_writes(tmp_path: Path, capsys: pytest.CaptureFixture
 
 def test_command_fails_a_wrong_loss_and_its_report_is_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     report = tmp_path / "audit.json"
-    assert command.main(["audit", "conformance.meta.published_losses:flax_examples", "--json", str(report)]) == 1
+    assert (
+        command.main(["audit", "vae_rosetta.conformance.meta.published_losses:flax_examples", "--json", str(report)])
+        == 1
+    )
     assert "DEVIATES [P02" in capsys.readouterr().out
     found = json.loads(report.read_text(encoding="utf-8"), parse_constant=pytest.fail)
     assert {fault["got"] for fault in found["faults"]} >= {"inf", "nan"}
@@ -319,8 +324,16 @@ def test_framework_is_found_out_by_trying(framework: str, tmp_path: Path) -> Non
     if importlib.util.find_spec(framework) is None:
         pytest.skip(f"{framework} is not installed")
     (tmp_path / "their_losses.py").write_text(LISTINGS[framework], encoding="utf-8")
-    call = [sys.executable, "-m", "conformance", "audit", "their_losses:vae_loss", "--declare", "probs-clamp100"]
-    path = os.pathsep.join([str(Path(conformance.__file__).parents[1]), os.environ.get("PYTHONPATH", "")])
+    call = [
+        sys.executable,
+        "-m",
+        "vae_rosetta.conformance",
+        "audit",
+        "their_losses:vae_loss",
+        "--declare",
+        "probs-clamp100",
+    ]
+    path = os.pathsep.join([str(Path(vae_rosetta.__file__).parents[1]), os.environ.get("PYTHONPATH", "")])
     environment = {**os.environ, "PYTHONPATH": path, "TF_CPP_MIN_LOG_LEVEL": "3"}
     done = subprocess.run(call, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr

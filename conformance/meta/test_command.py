@@ -14,12 +14,12 @@ from typing import Final
 import numpy as np
 import pytest
 
-import shared
-from conformance import command
-from conformance.process import CommandError, Runner
-from shared import parameters
-from shared.contract import Array
-from shared.spec import Sizes
+import vae_rosetta
+from vae_rosetta.conformance import command
+from vae_rosetta.conformance.process import CommandError, Runner
+from vae_rosetta.shared import parameters
+from vae_rosetta.shared.contract import Array
+from vae_rosetta.shared.spec import Sizes
 
 SIZES: Final = Sizes(2, 1, 1)
 X: Final = np.array([[0.5, 1.0]], np.float32)  # (B, D)
@@ -231,7 +231,7 @@ ORACLE: Final = """
 import sys
 import safetensors.numpy
 from safetensors import safe_open
-from shared import oracle
+from vae_rosetta.shared import oracle
 
 ARGUMENTS = ("recon_x", "x", "noise", "mu", "logvar", "z", "order")
 ANSWERS = {"encode": ("mu", "logvar"), "reparameterize": ("z",), "decode": ("logits",), "sample": ("z",),
@@ -290,9 +290,9 @@ def test_oracle_passes_through_the_protocol(tmp_path: Path) -> None:
     (tmp_path / "oracle_vae.py").write_text(
         module + "describe, load = backend.describe, backend.load\n", encoding="utf-8"
     )
-    path = os.pathsep.join(filter(None, [str(Path(shared.__file__).parents[1]), os.environ.get("PYTHONPATH", "")]))
+    path = os.pathsep.join(filter(None, [str(Path(vae_rosetta.__file__).parents[1]), os.environ.get("PYTHONPATH", "")]))
     options = ["-q", "--vae-dtype", "float64", "-k", "not mnist and not whole-run and not full"]
-    words = [sys.executable, "-m", "conformance", "oracle_vae", *options]
+    words = [sys.executable, "-m", "vae_rosetta.conformance", "oracle_vae", *options]
     environment = {**os.environ, "PYTHONPATH": path}
     run = subprocess.run(words, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300)
     assert run.returncode == 0, run.stdout + run.stderr

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from conformance import comparator
-from conformance.comparator import Mismatch
-from shared.contract import Array
+from vae_rosetta.conformance import comparator
+from vae_rosetta.conformance.comparator import Mismatch
+from vae_rosetta.shared.contract import Array
 
 EXPECTED = {"mu": np.array([[1.0, -2.0], [0.5, 0.0]]), "kl": np.array([3.0, 4.0])}
 TOLERANCE = {"mu": np.array([[1e-3, 1e-3], [1e-3, 0.0]]), "kl": np.array([1e-2, 1e-2])}

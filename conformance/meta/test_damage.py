@@ -10,11 +10,11 @@ from typing import Final
 
 import pytest
 
-from conformance import plugin
-from conformance.meta import kill
-from conformance.meta.strangers import ROOT, WHOLE, suite
-from shared import vectors
-from shared.vectors import VectorError
+from vae_rosetta.conformance import plugin
+from vae_rosetta.conformance.meta import kill
+from vae_rosetta.conformance.meta.strangers import WHOLE, copy_suite, suite
+from vae_rosetta.shared import vectors
+from vae_rosetta.shared.vectors import VectorError
 
 IDS: Final = tuple(vectors.load())
 FILES: Final = ("manifest.json", "manifest.sha256", *(f"{name}.safetensors" for name in IDS))
@@ -45,10 +45,17 @@ def run(copy: Path, capfd: pytest.CaptureFixture[str]) -> Run:
     """Grades the oracle by one small vector of the copy, within this process: exit code and messages."""
 
     def graded() -> tuple[int, str]:
-        options = ["-c", str(kill.SUITE / "pytest.ini"), "--rootdir", str(kill.SUITE), "-p", "conformance.plugin"]
+        options = [
+            "-c",
+            str(kill.SUITE / "pytest.ini"),
+            "--rootdir",
+            str(kill.SUITE),
+            "-p",
+            "vae_rosetta.conformance.plugin",
+        ]
         quiet = ["-q", "-p", "no:cacheprovider", "-W", "ignore", "-k", "test_loss and tiny and float32"]
         chapter = str(kill.SUITE / "chapters/test_loss.py")
-        code = pytest.main([*options, *quiet, "--vae-backend", "shared.oracle", chapter])
+        code = pytest.main([*options, *quiet, "--vae-backend", "vae_rosetta.shared.oracle", chapter])
         return code, "".join(capfd.readouterr())
 
     return graded
@@ -116,9 +123,8 @@ def test_cut_and_lengthened_files_are_noticed(name: str, content: bytes, copy: P
 
 def test_stranger_sees_one_line(tmp_path: Path) -> None:
     """The whole command, with a copy of the project whose vector is damaged."""
-    for package in ("shared", "conformance"):
-        shutil.copytree(ROOT / package, tmp_path / "site" / package, ignore=shutil.ignore_patterns("__pycache__"))
-    damaged = tmp_path / "site/shared/vectors/gradients/kl-wired.safetensors"
+    copy_suite(tmp_path / "site")
+    damaged = tmp_path / "site/vae_rosetta/shared/vectors/gradients/kl-wired.safetensors"
     content = damaged.read_bytes()
     damaged.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
     (tmp_path / "port.py").write_text(WHOLE, encoding="utf-8")

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from conformance import deviations
-from conformance.deviations import Deviation, DeviationError
-from conformance.meta.strangers import WHOLE, WRONG, grade
-from conformance.report import Case
+from vae_rosetta.conformance import deviations
+from vae_rosetta.conformance.deviations import Deviation, DeviationError
+from vae_rosetta.conformance.meta.strangers import WHOLE, WRONG, grade
+from vae_rosetta.conformance.report import Case
 
 GOOD = """
 [[deviation]]

@@ -12,17 +12,17 @@ from typing import Final
 import numpy as np
 import pytest
 
-from conformance import comparator, explainer
-from conformance.explainer.loss_hypotheses import loss_hypotheses
-from conformance.explainer.model_hypotheses import Hypothesis, model_hypotheses
-from conformance.explainer.rules import Adam, Rules
-from conformance.explainer.suspect import Suspect
-from conformance.explainer.training_hypotheses import training_hypotheses
-from shared import oracle, rounding, spec, vectors
-from shared.contract import Array, FullModel, Tensors
-from shared.oracle import Real
-from shared.spec import Sizes
-from shared.vectors import Vector, operations
+from vae_rosetta.conformance import comparator, explainer
+from vae_rosetta.conformance.explainer.loss_hypotheses import loss_hypotheses
+from vae_rosetta.conformance.explainer.model_hypotheses import Hypothesis, model_hypotheses
+from vae_rosetta.conformance.explainer.rules import Adam, Rules
+from vae_rosetta.conformance.explainer.suspect import Suspect
+from vae_rosetta.conformance.explainer.training_hypotheses import training_hypotheses
+from vae_rosetta.shared import oracle, rounding, spec, vectors
+from vae_rosetta.shared.contract import Array, FullModel, Tensors
+from vae_rosetta.shared.oracle import Real
+from vae_rosetta.shared.spec import Sizes
+from vae_rosetta.shared.vectors import Vector, operations
 
 Answer = dict[str, Array]
 
@@ -321,7 +321,7 @@ def test_wrong_answers_of_every_kind_raise_no_warning() -> None:
 
 def test_table_lists_every_cause() -> None:
     printed = subprocess.run(
-        [sys.executable, "-m", "conformance.explainer"], capture_output=True, text=True, check=True
+        [sys.executable, "-m", "vae_rosetta.conformance.explainer"], capture_output=True, text=True, check=True
     )
     assert printed.stdout == explainer.table()
     lines = explainer.table().splitlines()[2:]

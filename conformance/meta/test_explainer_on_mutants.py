@@ -6,12 +6,12 @@ from typing import Final
 import numpy as np
 import pytest
 
-from conformance import explainer
-from conformance.meta.mutants import MUTANTS
-from conformance.meta.mutants.base import Mutant, fresh_subject
-from shared import vectors
-from shared.contract import Array
-from shared.vectors import Vector, operations
+from vae_rosetta.conformance import explainer
+from vae_rosetta.conformance.meta.mutants import MUTANTS
+from vae_rosetta.conformance.meta.mutants.base import Mutant, fresh_subject
+from vae_rosetta.shared import vectors
+from vae_rosetta.shared.contract import Array
+from vae_rosetta.shared.vectors import Vector, operations
 
 ASKING: Final = {name: vector for name, vector in vectors.load().items() if not explainer.beyond(vector)}
 

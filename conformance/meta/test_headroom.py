@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
-from conformance import __main__, headroom, matrix, report
-from conformance.headroom import Family
-from conformance.meta import kill
-from conformance.plugin import Grader
-from conformance.report import Case, Outcome, Report
-from shared import oracle, vectors
+from vae_rosetta.conformance import __main__, headroom, matrix, report
+from vae_rosetta.conformance.headroom import Family
+from vae_rosetta.conformance.meta import kill
+from vae_rosetta.conformance.plugin import Grader
+from vae_rosetta.conformance.report import Case, Outcome, Report
+from vae_rosetta.shared import oracle, vectors
 
 Ratio = Callable[[Family], float]
 FAMILIES = headroom.families()
@@ -88,7 +88,7 @@ def test_few_elements_and_few_frameworks_prove_nothing(tmp_path: Path, capsys: p
     assert FAMILIES[SMALL] < headroom.ENOUGH <= FAMILIES[LARGE]
     assert headroom.main(_three(tmp_path, _except(SMALL, 0.0))) == 0
     paths = _three(tmp_path, _except(LARGE, 0.0))
-    exact = _certificate(tmp_path, "numpy", "shared.oracle", lambda _: 0.0)
+    exact = _certificate(tmp_path, "numpy", "vae_rosetta.shared.oracle", lambda _: 0.0)
     capsys.readouterr()
     assert headroom.main([*paths[:2], exact]) == 0, "the oracle is not one of three"
     assert "looked for what is too loose: no, which takes 3 frameworks" in capsys.readouterr().out

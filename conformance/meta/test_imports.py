@@ -7,22 +7,22 @@ from typing import Final
 
 import pytest
 
-import shared
+import vae_rosetta
 
-ROOT: Final = Path(shared.__file__).parents[1]
-OURS: Final = {"shared", "implementations", "conformance", "benchmarks", "applications"}
+ROOT: Final = Path(vae_rosetta.__file__).parents[1]
+OURS: Final = set(vae_rosetta.PACKAGES)
 FRAMEWORKS: Final = {"torch", "tensorflow", "keras", "jax", "jaxlib", "flax", "optax"}
 
 # Which of our packages, and which frameworks, the files of a package may import.
 ALLOWED: Final[dict[str, set[str]]] = {
     "shared": {"shared"},
-    "implementations/__init__.py": {"shared"},
-    "implementations/torch_vae.py": {"shared", "implementations", "torch"},  # its own torch_step.py
-    "implementations/torch_step.py": {"shared", "implementations", "torch"},  # its own torch_products.py
-    "implementations/torch_products.py": {"torch"},
-    "implementations/tensorflow_vae.py": {"shared", "tensorflow", "keras"},
-    "implementations/jax_vae.py": {"shared", "implementations", "jax", "flax", "optax"},  # its own jax_compiler.py
-    "implementations/jax_compiler.py": {"jax"},
+    "implementations": {"shared"},
+    "implementations/torch_vae/model.py": {"torch"},
+    "implementations/torch_vae": {"shared", "implementations", "torch"},
+    "implementations/tensorflow_vae/model.py": {"tensorflow", "keras"},
+    "implementations/tensorflow_vae": {"shared", "implementations", "tensorflow", "keras"},
+    "implementations/jax_vae/model.py": {"jax", "flax", "optax"},
+    "implementations/jax_vae": {"shared", "implementations", "jax", "flax", "optax"},
     "conformance": {"shared", "conformance"},
     "benchmarks/peers/keras_fit.py": {"shared", "keras"},
     "benchmarks/peers/pythae_trainer.py": {"shared", "torch"},
@@ -42,14 +42,21 @@ SHARED_AT_IMPORT: Final = {"numpy", "safetensors"}
 
 
 def imports(source: str) -> Iterator[str]:
-    """The top-level packages that a source file imports anywhere, by statement or by name."""
+    """The top-level packages that a source file imports anywhere, by statement or by name; of ours, the one within."""
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import):
-            yield from (alias.name.split(".")[0] for alias in node.names)
+            yield from (_package(alias.name) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module == "vae_rosetta":
+            yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
-            yield node.module.split(".")[0]
+            yield _package(node.module)
         elif isinstance(node, ast.Call) and ast.unparse(node.func).endswith(("import_module", "__import__")):
-            yield from (str(a.value).split(".")[0] for a in node.args if isinstance(a, ast.Constant))
+            yield from (_package(str(a.value)) for a in node.args if isinstance(a, ast.Constant))
+
+
+def _package(name: str) -> str:
+    first, *rest = name.split(".")
+    return rest[0] if first == "vae_rosetta" and rest else first
 
 
 def breaches(place: str, source: str) -> set[str]:
@@ -60,7 +67,10 @@ def breaches(place: str, source: str) -> set[str]:
 def _files(place: str) -> list[Path]:
     """The file that `place` is, or the files in that folder which have no rule of their own."""
     path = ROOT / place
-    return [path] if path.suffix else [file for file in sorted(path.rglob("*.py")) if _name(file) not in ALLOWED]
+    if path.suffix:
+        return [path]
+    nearer = [ROOT / other for other in ALLOWED if other.startswith(f"{place}/")]
+    return [f for f in sorted(path.rglob("*.py")) if not any(f == other or other in f.parents for other in nearer)]
 
 
 def _name(file: Path) -> str:
@@ -86,17 +96,19 @@ def test_shared_needs_numpy_and_safetensors_only() -> None:
     for file in _files("shared"):
         tree = ast.parse(file.read_text(encoding="utf-8"))
         top = "\n".join(ast.unparse(node) for node in tree.body if isinstance(node, ast.Import | ast.ImportFrom))
-        assert set(imports(top)) - set(sys.stdlib_module_names) - {"shared"} <= SHARED_AT_IMPORT, file
+        assert set(imports(top)) - set(sys.stdlib_module_names) - {"shared", "vae_rosetta"} <= SHARED_AT_IMPORT, file
 
 
 @pytest.mark.parametrize(
     ("place", "source", "caught"),
     [
-        ("implementations/jax_vae.py", "import torch", {"torch"}),
-        ("implementations/torch_vae.py", "def f():\n    from jax import numpy", {"jax"}),
-        ("shared", "from implementations import torch_vae", {"implementations"}),
+        ("implementations/jax_vae", "import torch", {"torch"}),
+        ("implementations/torch_vae/model.py", "def f():\n    from jax import numpy", {"jax"}),
+        ("shared", "from vae_rosetta import implementations", {"implementations"}),
+        ("shared", "from vae_rosetta.implementations import torch_vae", {"implementations"}),
+        ("implementations/torch_vae/model.py", "from vae_rosetta.shared import spec", {"shared"}),
         ("shared", "import importlib\nimportlib.import_module('torch.nn')", {"torch"}),
-        ("conformance", "import applications.cli", {"applications"}),
+        ("conformance", "import vae_rosetta.applications.cli", {"applications"}),
         ("applications", "import tensorflow as tf, numpy", {"tensorflow"}),
         ("shared", "import numpy\nfrom . import spec\nfrom shared import oracle", set()),
     ],

@@ -6,10 +6,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from conformance.meta import kill
-from conformance.meta.mutants.base import Patch, fresh_subject, on
-from shared import oracle, spec
-from shared.oracle import Arithmetic, Real
+from vae_rosetta.conformance.meta import kill
+from vae_rosetta.conformance.meta.mutants.base import Patch, fresh_subject, on
+from vae_rosetta.shared import oracle, spec
+from vae_rosetta.shared.oracle import Arithmetic, Real
 
 TRAINING = ("training/tiny", "training/tiny-gradients", "training/short-last-batch", "training/tiny-recipe")
 EXACT = oracle.EXACT

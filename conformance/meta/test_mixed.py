@@ -8,16 +8,16 @@ from typing import Any, Final, cast
 import numpy as np
 import pytest
 
-from conformance import __main__ as command
-from conformance import mixed
-from conformance.backend import read_only
-from conformance.comparator import Mismatch
-from conformance.meta.mutants import MUTANTS
-from conformance.meta.mutants.base import Mutant, fresh_subject
-from conformance.meta.mutants.precision import keep_bits
-from shared.contract import Array, Backend, Tensors
-from shared.oracle import Arithmetic, Oracle, Real
-from shared.vectors import Vector, operations
+from vae_rosetta.conformance import __main__ as command
+from vae_rosetta.conformance import mixed
+from vae_rosetta.conformance.backend import read_only
+from vae_rosetta.conformance.comparator import Mismatch
+from vae_rosetta.conformance.meta.mutants import MUTANTS
+from vae_rosetta.conformance.meta.mutants.base import Mutant, fresh_subject
+from vae_rosetta.conformance.meta.mutants.precision import keep_bits
+from vae_rosetta.shared.contract import Array, Backend, Tensors
+from vae_rosetta.shared.oracle import Arithmetic, Oracle, Real
+from vae_rosetta.shared.vectors import Vector, operations
 
 BFLOAT16_BITS: Final = 8
 SMALL: Final = [vector for vector in mixed.chosen() if not vector.id.endswith("/full")]
@@ -139,9 +139,11 @@ def test_missing_tensor_and_infinity_are_no_answer() -> None:
 
 
 def test_command_refuses_what_offers_no_mixed_precision(capsys: pytest.CaptureFixture[str]) -> None:
-    assert command.main(["mixed", "shared.oracle"]) == 1
+    assert command.main(["mixed", "vae_rosetta.shared.oracle"]) == 1
     said = capsys.readouterr()
     assert said.out == ""
-    assert said.err.startswith("shared.oracle offers no mixed precision: load(params, dtype='mixed_bfloat16') raises")
+    assert said.err.startswith(
+        "vae_rosetta.shared.oracle offers no mixed precision: load(params, dtype='mixed_bfloat16')"
+    )
     assert command.main(["mixed", "no_such_module"]) == 2
     assert "no_such_module" in capsys.readouterr().err

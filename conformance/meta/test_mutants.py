@@ -15,13 +15,14 @@ from typing import Any, Final
 import numpy as np
 import pytest
 
-from conformance.meta import __main__ as command
-from conformance.meta import kill, pitfalls, seeds
-from conformance.meta.mutants import MUTANTS
-from conformance.meta.mutants.base import Mutant, both, fresh_subject, on, on_arithmetic, on_method
-from shared import checks, oracle, spec
-from shared.vectors import operations
-from shared.vectors.flags import FLAGS
+import vae_rosetta
+from vae_rosetta.conformance.meta import __main__ as command
+from vae_rosetta.conformance.meta import kill, pitfalls, seeds
+from vae_rosetta.conformance.meta.mutants import MUTANTS
+from vae_rosetta.conformance.meta.mutants.base import Mutant, both, fresh_subject, on, on_arithmetic, on_method
+from vae_rosetta.shared import checks, oracle, spec
+from vae_rosetta.shared.vectors import operations
+from vae_rosetta.shared.vectors.flags import FLAGS
 
 SEEN_BY_VECTORS: Final = [mutant for mutant in MUTANTS if mutant.vectors]
 HEAVY: Final = {
@@ -126,7 +127,7 @@ def test_a_claim_that_does_not_hold_is_reported(capsys: pytest.CaptureFixture[st
 
 @pytest.mark.parametrize(("options", "code"), [(["--filter", "kl-negative"], 0), (["--filter", "no such mutant"], 2)])
 def test_matrix_from_any_directory(options: list[str], code: int, tmp_path: Path) -> None:
-    run = _python("-m", "conformance.meta", *options, directory=tmp_path)
+    run = _python("-m", "vae_rosetta.conformance.meta", *options, directory=tmp_path)
     assert run.returncode == code, run.stdout + run.stderr
     assert "1 of 1 mutants rejected" in run.stdout or "--filter: got 'no such mutant'" in run.stderr
     assert "Traceback" not in run.stderr
@@ -146,7 +147,7 @@ def test_a_test_that_rejects_the_true_oracle_is_reported(
     [
         (["no_such_vae"], "MODULE: cannot import 'no_such_vae'"),
         (["json"], "MODULE: 'json' has no"),
-        (["shared.oracle", "--seeds", "0"], "--seeds, --first: got 0, 0; expected at least 1 and 0"),
+        (["vae_rosetta.shared.oracle", "--seeds", "0"], "--seeds, --first: got 0, 0; expected at least 1 and 0"),
     ],
 )
 def test_seeds_that_cannot_be_run_are_a_usage_error(
@@ -159,8 +160,8 @@ def test_seeds_that_cannot_be_run_are_a_usage_error(
 
 
 def test_seeds_report_alarms_and_cost(capsys: pytest.CaptureFixture[str]) -> None:
-    assert command.main(["seeds", "shared.oracle", "--seeds", "1", "--first", "7"]) == 0
-    assert "shared.oracle: 1 seeds, 0 alarms" in capsys.readouterr().out
+    assert command.main(["seeds", "vae_rosetta.shared.oracle", "--seeds", "1", "--first", "7"]) == 0
+    assert "vae_rosetta.shared.oracle: 1 seeds, 0 alarms" in capsys.readouterr().out
 
 
 def test_fresh_seeds_raise_no_alarm_on_the_oracle_and_one_on_a_mutant() -> None:
@@ -187,8 +188,8 @@ def test_fresh_seeds_grade_load_and_load_state(monkeypatch: pytest.MonkeyPatch) 
 
 PORT = """
 import numpy as np
-from shared import oracle
-from shared.oracle import describe
+from vae_rosetta.shared import oracle
+from vae_rosetta.shared.oracle import describe
 
 def load(params, *, dtype="float32", device="auto"):
     return Port(oracle.load(params, dtype=dtype, device=device))
@@ -210,7 +211,7 @@ class Port:
 
 
 def _python(*arguments: str, directory: Path) -> subprocess.CompletedProcess[str]:
-    root = str(Path(oracle.__file__).parents[1])
+    root = str(Path(vae_rosetta.__file__).parents[1])
     path = os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH", "")]))
     environment = {**os.environ, "PYTHONPATH": path, "COLUMNS": "200"}
     return subprocess.run(
@@ -219,7 +220,7 @@ def _python(*arguments: str, directory: Path) -> subprocess.CompletedProcess[str
 
 
 def _run_suite(module: str, directory: Path, *options: str) -> subprocess.CompletedProcess[str]:
-    return _python("-m", "conformance", module, "-q", "--no-header", *options, directory=directory)
+    return _python("-m", "vae_rosetta.conformance", module, "-q", "--no-header", *options, directory=directory)
 
 
 def test_suite_rejects_a_strangers_wrong_port_from_any_directory(tmp_path: Path) -> None:
@@ -233,7 +234,7 @@ def test_suite_rejects_a_strangers_wrong_port_from_any_directory(tmp_path: Path)
 
 
 def test_suite_accepts_the_oracle_from_any_directory(tmp_path: Path) -> None:
-    run = _run_suite("shared.oracle", tmp_path, "-k", "loss or contract", "--vae-dtype", "float64")
+    run = _run_suite("vae_rosetta.shared.oracle", tmp_path, "-k", "loss or contract", "--vae-dtype", "float64")
     assert run.returncode == 0, run.stdout + run.stderr
     assert "headroom" in run.stdout
     assert not list(tmp_path.iterdir()), "the suite writes nothing into a stranger's directory"

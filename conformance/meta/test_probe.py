@@ -9,15 +9,16 @@ from typing import Any
 import numpy as np
 import pytest
 
-from conformance import probe
-from conformance.meta.mutants import MUTANTS
-from conformance.meta.mutants.base import fresh_subject, on_arithmetic
-from conformance.meta.mutants.precision import keep_bits
-from shared import oracle
+import vae_rosetta
+from vae_rosetta.conformance import probe
+from vae_rosetta.conformance.meta.mutants import MUTANTS
+from vae_rosetta.conformance.meta.mutants.base import fresh_subject, on_arithmetic
+from vae_rosetta.conformance.meta.mutants.precision import keep_bits
+from vae_rosetta.shared import oracle
 
 TF32_PORT = """
 import numpy as np
-from shared.oracle import Arithmetic, Oracle, describe
+from vae_rosetta.shared.oracle import Arithmetic, Oracle, describe
 
 class Coarse(Arithmetic):
     def matmul(self, a, b):
@@ -73,9 +74,9 @@ def test_coarse_mode_is_named(cut: Any, dtype: str, mode: str) -> None:
 
 def test_suite_refuses_to_grade_a_coarse_device(tmp_path: Path) -> None:
     (tmp_path / "tf32_vae.py").write_text(TF32_PORT, encoding="utf-8")
-    path = os.pathsep.join(filter(None, [str(Path(oracle.__file__).parents[1]), os.environ.get("PYTHONPATH", "")]))
+    path = os.pathsep.join(filter(None, [str(Path(vae_rosetta.__file__).parents[1]), os.environ.get("PYTHONPATH", "")]))
     run = subprocess.run(
-        [sys.executable, "-m", "conformance", "tf32_vae", "-q"],
+        [sys.executable, "-m", "vae_rosetta.conformance", "tf32_vae", "-q"],
         cwd=tmp_path,
         env={**os.environ, "PYTHONPATH": path},
         capture_output=True,

@@ -7,8 +7,8 @@ from typing import Final
 
 import pytest
 
-from conformance import __main__, report
-from conformance.meta.strangers import ROOT, grade, suite
+from vae_rosetta.conformance import __main__, report
+from vae_rosetta.conformance.meta.strangers import ROOT, grade, suite
 
 README: Final = (ROOT / "conformance/README.md").read_text(encoding="utf-8")
 
@@ -44,7 +44,7 @@ def test_failure_is_what_the_suite_prints(tmp_path: Path) -> None:
 def test_deviations_name_cases(tmp_path: Path) -> None:
     (tmp_path / "deviations.toml").write_text(_block("toml"), encoding="utf-8")
     options = ("-q", "--deviations", "deviations.toml", "-k", "tiny-gradients or 8-bit", "--report", "out.json")
-    run = suite(tmp_path, "shared.oracle", *options)
+    run = suite(tmp_path, "vae_rosetta.shared.oracle", *options)
     assert run.returncode == 1, "the oracle deviates nowhere: both entries are out of date"
     found = json.loads((tmp_path / "out.json").read_text(encoding="utf-8"))
     failed = {(entry["case"], entry["dtype"]) for entry in found["failures"] if "out of date" in entry["message"]}

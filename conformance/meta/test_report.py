@@ -2,7 +2,6 @@
 
 import copy
 import json
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
@@ -10,10 +9,10 @@ from typing import Any, Final
 import jsonschema
 import pytest
 
-from conformance import report
-from conformance.meta.strangers import ROOT, WHOLE, WRONG, grade, partial, suite
-from conformance.report import Case, Outcome, Report
-from shared import oracle, spec, vectors
+from vae_rosetta.conformance import report
+from vae_rosetta.conformance.meta.strangers import ROOT, WHOLE, WRONG, copy_suite, grade, partial, suite
+from vae_rosetta.conformance.report import Case, Outcome, Report
+from vae_rosetta.shared import oracle, spec, vectors
 
 SCHEMA = json.loads(report.SCHEMA.read_text(encoding="utf-8"))
 LOSSES = ("-k", "test_loss and vector")
@@ -176,7 +175,7 @@ def test_run_that_stops_at_the_first_failure(tmp_path: Path) -> None:
         (("gradients",), {"training", "checkpoint", "sampling"}),
         (("train", "sample"), {"gradients", "training", "checkpoint", "sampling"}),
     ],
-    ids=str,
+    ids=["forward alone", "with gradients", "with training and sampling in part"],
 )
 def test_partial_port_is_graded_on_what_it_has(methods: tuple[str, ...], absent: set[str], tmp_path: Path) -> None:
     run = grade(tmp_path, partial(*methods), "--report", "out.json")
@@ -193,7 +192,7 @@ def test_partial_port_is_graded_on_what_it_has(methods: tuple[str, ...], absent:
 
 
 LOAD_RAISES = """\
-from shared.oracle import describe
+from vae_rosetta.shared.oracle import describe
 def load(params, *, dtype="float32", device="auto"):
     raise RuntimeError("no weights today")
 """
@@ -267,7 +266,7 @@ def test_report_that_cannot_be_written_is_a_usage_error(target: str, message: st
 
 def test_report_whose_folder_goes_away_is_told(tmp_path: Path) -> None:
     (tmp_path / "results").mkdir()
-    source = "import shutil\nfrom shared import oracle\nload = oracle.load\n"
+    source = "import shutil\nfrom vae_rosetta.shared import oracle\nload = oracle.load\n"
     source += "def describe():\n    shutil.rmtree('results', True)\n    return oracle.describe()\n"
     run = grade(tmp_path, source, *LOSSES, "--report", "results/out.json")
     assert run.returncode == 4
@@ -275,8 +274,8 @@ def test_report_whose_folder_goes_away_is_told(tmp_path: Path) -> None:
 
 
 TENSORS: Final = """\
-from shared import oracle
-from shared.oracle import describe
+from vae_rosetta.shared import oracle
+from vae_rosetta.shared.oracle import describe
 
 class Tensor:
     def __init__(self, array):
@@ -315,10 +314,9 @@ def _flip(path: Path) -> None:
 
 @pytest.mark.parametrize("damage", [_flip, Path.unlink], ids=["a byte", "a file"])
 def test_damaged_vector_is_the_suites_fault(damage: Callable[[Path], None], tmp_path: Path) -> None:
-    for package in ("shared", "conformance"):
-        shutil.copytree(ROOT / package, tmp_path / package, ignore=shutil.ignore_patterns("__pycache__"))
-    damage(tmp_path / "shared/vectors/training/tiny.safetensors")
-    run = suite(tmp_path, "shared.oracle", "-q", *LOSSES, root=tmp_path)
+    copy_suite(tmp_path)
+    damage(tmp_path / "vae_rosetta/shared/vectors/training/tiny.safetensors")
+    run = suite(tmp_path, "vae_rosetta.shared.oracle", "-q", *LOSSES, root=tmp_path)
     assert run.returncode == 4, run.stdout
     assert "ERROR: training/tiny: tiny.safetensors" in run.stdout + run.stderr
 
@@ -326,12 +324,12 @@ def test_damaged_vector_is_the_suites_fault(damage: Callable[[Path], None], tmp_
 BARE = """\
 import importlib.metadata, sys
 allowed = {"numpy", "safetensors", "pytest", "_pytest", "py", "pluggy", "iniconfig", "packaging", "pygments"}
-ours = {"shared", "conformance", "port"}
+ours = {"vae_rosetta", "port"}
 for name in importlib.metadata.packages_distributions():
     if name not in allowed | ours | set(sys.stdlib_module_names) and name not in sys.modules:
         sys.modules[name] = None  # an import of it fails, as if it were not installed
 assert "jsonschema" not in sys.modules or sys.modules["jsonschema"] is None
-from conformance.__main__ import main
+from vae_rosetta.conformance.__main__ import main
 sys.exit(main())
 """
 

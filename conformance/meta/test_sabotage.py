@@ -13,7 +13,7 @@ from typing import Final, NamedTuple
 
 import pytest
 
-from conformance.meta.strangers import ROOT
+from vae_rosetta.conformance.meta.strangers import ROOT
 
 HERE: Final = Path(__file__).parent
 TESTS: Final = {"comparator": HERE / "test_comparator.py", "mutants": HERE / "test_mutants.py"}
@@ -21,7 +21,7 @@ TESTS: Final = {"comparator": HERE / "test_comparator.py", "mutants": HERE / "te
 # A plugin that runs before any test module is imported: the module is the same, its code is not.
 PLUGIN: Final = """
 from pathlib import Path
-from conformance import comparator
+from vae_rosetta.conformance import comparator
 source = Path(comparator.__file__).read_text(encoding="utf-8")
 for line, other in {changes!r}:
     assert source.count(line) == 1, line

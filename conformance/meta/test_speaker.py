@@ -15,10 +15,11 @@ import numpy as np
 import pytest
 import safetensors.numpy
 
-import conformance
-from conformance import command
-from shared import parameters, spec
-from shared.spec import Sizes
+import vae_rosetta
+from vae_rosetta import conformance
+from vae_rosetta.conformance import command
+from vae_rosetta.shared import parameters, spec
+from vae_rosetta.shared.spec import Sizes
 
 HERE: Final = Path(conformance.__file__).parent
 SIZES: Final = Sizes(2, 1, 1)
@@ -35,7 +36,7 @@ def build(tmp_path_factory: pytest.TempPathFactory) -> Build:
 
     def compile_speaker(*flags: str, change: tuple[str, str, str] | None = None) -> Path:
         folder = tmp_path_factory.mktemp("speaker")
-        for source in (HERE / "speaker").iterdir():
+        for source in (HERE.parent / "implementations/c_vae").iterdir():
             shutil.copy(source, folder)
         if change:
             changed, old, new = change
@@ -72,8 +73,8 @@ def _grade(speaker: Path, folder: Path, *options: str) -> subprocess.CompletedPr
         f"backend = command.backend({shlex.quote(str(speaker))!r})\ndescribe, load = backend.describe, backend.load\n"
     )
     (folder / "speaker_vae.py").write_text(module, encoding="utf-8")
-    path = os.pathsep.join(filter(None, [str(HERE.parent), os.environ.get("PYTHONPATH", "")]))
-    words = [sys.executable, "-m", "conformance", "speaker_vae", "-q", "--no-header", "-rfs", *options]
+    path = os.pathsep.join(filter(None, [str(Path(vae_rosetta.__file__).parents[1]), os.environ.get("PYTHONPATH", "")]))
+    words = [sys.executable, "-m", "vae_rosetta.conformance", "speaker_vae", "-q", "--no-header", "-rfs", *options]
     environment = {**os.environ, "PYTHONPATH": path, "COLUMNS": "200"}
     return subprocess.run(words, cwd=folder, env=environment, capture_output=True, text=True, timeout=300)
 

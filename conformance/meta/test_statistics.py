@@ -6,9 +6,9 @@ from functools import partial
 import numpy as np
 import pytest
 
-from conformance import statistics
-from conformance.statistics import Outcome
-from shared.contract import Array
+from vae_rosetta.conformance import statistics
+from vae_rosetta.conformance.statistics import Outcome
+from vae_rosetta.shared.contract import Array
 
 
 def _draw(seed: int, rows: int = 50_000, latents: int = 20) -> Array:

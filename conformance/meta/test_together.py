@@ -10,15 +10,15 @@ import jsonschema
 import numpy as np
 import pytest
 
-from conformance import comparator, explainer, likely, report
-from conformance.explainer import Explanation, Finding
-from conformance.explainer.rules import Adam, Rules
-from conformance.explainer.suspect import Suspect
-from conformance.meta.strangers import grade
-from shared import rounding, vectors
-from shared.contract import Array, FullModel, Tensors
-from shared.oracle import sigmoid
-from shared.vectors import Vector, operations
+from vae_rosetta.conformance import comparator, explainer, likely, report
+from vae_rosetta.conformance.explainer import Explanation, Finding
+from vae_rosetta.conformance.explainer.rules import Adam, Rules
+from vae_rosetta.conformance.explainer.suspect import Suspect
+from vae_rosetta.conformance.meta.strangers import grade
+from vae_rosetta.shared import rounding, vectors
+from vae_rosetta.shared.contract import Array, FullModel, Tensors
+from vae_rosetta.shared.oracle import sigmoid
+from vae_rosetta.shared.vectors import Vector, operations
 
 SMALL: Final = [
     vector
@@ -31,9 +31,9 @@ Key = tuple[str, str]  # a vector and a precision
 # What a stranger writes: the cross-entropy of clipped probabilities in the model's precision, and the other Adam.
 STRANGER: Final = """\
 import numpy as np
-from shared import oracle, spec
-from shared.contract import Losses
-from shared.oracle import describe, sigmoid
+from vae_rosetta.shared import oracle, spec
+from vae_rosetta.shared.contract import Losses
+from vae_rosetta.shared.oracle import describe, sigmoid
 
 CLIP = 1e-7
 

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from conformance.meta import lint
-from shared import vectors
-from shared.vectors import __main__ as generator
-from shared.vectors import cases
+from vae_rosetta.conformance.meta import lint
+from vae_rosetta.shared import vectors
+from vae_rosetta.shared.vectors import __main__ as generator
+from vae_rosetta.shared.vectors import cases
 
 
 @pytest.fixture

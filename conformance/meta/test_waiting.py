@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from conformance import command
-from conformance.meta.strangers import ROOT, WHOLE, grade, suite
-from conformance.process import CommandError
+from vae_rosetta.conformance import command
+from vae_rosetta.conformance.meta.strangers import ROOT, WHOLE, grade, suite
+from vae_rosetta.conformance.process import CommandError
 
 # Answers `describe`; of all else it hears nothing.
 DEAF = """
@@ -32,8 +32,8 @@ with open(response, "wb") as file:
 # The oracle, which sleeps where it is told to and leaves a note that it has come there.
 SLEEPER = """
 import pathlib, time
-from shared import oracle
-from shared.oracle import describe
+from vae_rosetta.shared import oracle
+from vae_rosetta.shared.oracle import describe
 
 def sleep():
     pathlib.Path("asleep").touch()
@@ -110,7 +110,7 @@ def _interrupted(folder: Path, source: str, *options: str) -> tuple[int, str]:
     """The exit code and all output of a run that is interrupted while the port sleeps."""
     (folder / "port.py").write_text(source, encoding="utf-8")
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    arguments = [sys.executable, "-m", "conformance", "port", "-q", *options]
+    arguments = [sys.executable, "-m", "vae_rosetta.conformance", "port", "-q", *options]
     with subprocess.Popen(
         arguments, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     ) as process:

@@ -9,9 +9,9 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 
-from conformance.meta.published_losses import bce_clamped, bce_clipped, bce_logits, kl
-from shared import oracle
-from shared.oracle import Real
+from vae_rosetta.conformance.meta.published_losses import bce_clamped, bce_clipped, bce_logits, kl
+from vae_rosetta.shared import oracle
+from vae_rosetta.shared.oracle import Real
 
 Loss = Callable[..., Any]
 

@@ -18,8 +18,8 @@ from typing import Any, Final
 
 import safetensors.numpy
 
-from shared.checks import DTYPES
-from shared.contract import Array
+from vae_rosetta.shared.checks import DTYPES
+from vae_rosetta.shared.contract import Array
 
 DIRECTORY: Final = Path(__file__).parent
 MANIFEST: Final = DIRECTORY / "manifest.json"

@@ -17,12 +17,12 @@ from typing import Any
 import numpy as np
 import safetensors.numpy
 
-from shared import files, oracle, rounding, spec, vectors
-from shared.contract import Array, Tensors
-from shared.oracle import Arithmetic, Oracle
-from shared.vectors import cases, operations
-from shared.vectors.cases import Case
-from shared.vectors.flags import FLAGS
+from vae_rosetta.shared import files, oracle, rounding, spec, vectors
+from vae_rosetta.shared.contract import Array, Tensors
+from vae_rosetta.shared.oracle import Arithmetic, Oracle
+from vae_rosetta.shared.vectors import cases, operations
+from vae_rosetta.shared.vectors.cases import Case
+from vae_rosetta.shared.vectors.flags import FLAGS
 
 _REPETITIONS_AT_SCALE = 16  # for many steps of the full-size network, where a repetition takes seconds
 # Where a case states no float64 tolerance (long runs graded in float32, the stream's normals): relative to the element.

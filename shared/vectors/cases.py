@@ -10,10 +10,10 @@ from typing import Any, Final
 
 import numpy as np
 
-from shared import spec, stream
-from shared.contract import Array
-from shared.spec import Sizes
-from shared.vectors.inputs import (
+from vae_rosetta.shared import spec, stream
+from vae_rosetta.shared.contract import Array
+from vae_rosetta.shared.spec import Sizes
+from vae_rosetta.shared.vectors.inputs import (
     batch,
     extreme_scales,
     fixed_logits,

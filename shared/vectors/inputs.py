@@ -4,9 +4,9 @@ from typing import Final
 
 import numpy as np
 
-from shared import parameters, spec, stream
-from shared.contract import Array
-from shared.spec import Sizes
+from vae_rosetta.shared import parameters, spec, stream
+from vae_rosetta.shared.contract import Array
+from vae_rosetta.shared.spec import Sizes
 
 EXTREME_LOGVARS: Final = np.array([-110.0, -30.0, 20.0, 80.0, 88.7, 89.0, 178.0], dtype=np.float32)
 

@@ -9,9 +9,9 @@ from typing import Any, Final
 
 import numpy as np
 
-from shared import datasets, parameters, recipe, stream
-from shared.contract import Array, FullModel, Losses, Tensors
-from shared.spec import Sizes
+from vae_rosetta.shared import datasets, parameters, recipe, stream
+from vae_rosetta.shared.contract import Array, FullModel, Losses, Tensors
+from vae_rosetta.shared.spec import Sizes
 
 Load = Callable[[Tensors], FullModel]
 Results = dict[str, Array]

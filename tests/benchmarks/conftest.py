@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-import benchmarks
-from shared.datasets import Dataset
+import vae_rosetta
+from vae_rosetta.shared.datasets import Dataset
 
 PORT = """
 import os, time
-from shared import oracle
-from shared.oracle import describe
+from vae_rosetta.shared import oracle
+from vae_rosetta.shared.oracle import describe
 
 print("a port may print what it likes")
 
@@ -48,7 +48,7 @@ def _one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(scope="session")
 def root() -> Path:
     """The folder that holds the packages."""
-    return Path(benchmarks.__file__).parents[1]
+    return Path(vae_rosetta.__file__).parents[1]
 
 
 @pytest.fixture(scope="session")

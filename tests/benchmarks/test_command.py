@@ -9,13 +9,16 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from benchmarks import cli
+from vae_rosetta.benchmarks import cli
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["shared.oracle", "shared.oracle"], "MODULE: got 'shared.oracle' 2 times; expected each once"),
+        (
+            ["vae_rosetta.shared.oracle", "vae_rosetta.shared.oracle"],
+            "MODULE: got 'vae_rosetta.shared.oracle' 2 times; expected each once",
+        ),
         (["os; x"], "MODULE: got 'os; x'; expected a dotted name, as in an import statement"),
         (
             ["--quick", "--images", "100"],
@@ -32,7 +35,7 @@ def test_bad_input_is_told_in_one_line_before_the_work(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     Path("here.json").write_text("{}", encoding="utf-8")
-    modules = [] if arguments[0].startswith(("shared", "os")) else ["shared.oracle"]
+    modules = [] if arguments[0].startswith(("vae_rosetta", "os")) else ["vae_rosetta.shared.oracle"]
     result = CliRunner().invoke(cli.benchmark, [*modules, *arguments])
     assert (result.exit_code, result.stderr, result.stdout) == (2, f"Error: {message}\n", "")
 
@@ -43,16 +46,16 @@ def test_ours_are_measured_when_none_is_named(monkeypatch: pytest.MonkeyPatch) -
     with pytest.raises(ModuleNotFoundError, match=r"try: pip install 'vae-rosetta\[all\]'"):
         cli._modules(())
     present |= {"implementations", "jax", "flax", "optax", "tensorflow"}  # Keras is missing
-    assert cli._modules(()) == ["implementations.jax_vae"]
+    assert cli._modules(()) == ["vae_rosetta.implementations.jax_vae"]
     assert cli._modules(("my_pkg.my_vae",)) == ["my_pkg.my_vae"]
 
 
 def test_help_is_the_protocol_and_loads_nothing_heavy(root: Path) -> None:
-    command = [sys.executable, "-X", "importtime", "-m", "benchmarks", "--help"]
+    command = [sys.executable, "-X", "importtime", "-m", "vae_rosetta.benchmarks", "--help"]
     done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
     imported = set(re.findall(r"^import time:.*\| +([\w.]+)$", done.stderr, re.MULTILINE))
     assert done.returncode == 0
     for word in ("Gate", "A B C A B C", "fit", "train", "Roofline", "Memory"):
         assert word in done.stdout
-    assert {"benchmarks.cli", "click"} <= imported, "the list of imports was not read"
+    assert {"vae_rosetta.benchmarks.cli", "click"} <= imported, "the list of imports was not read"
     assert not imported & {"numpy", "rich", "torch", "tensorflow", "jax"}

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from benchmarks import cli, comparison
+from vae_rosetta.benchmarks import cli, comparison
 
 Json = dict[str, Any]
 ROUNDS = 9

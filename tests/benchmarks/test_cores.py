@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from benchmarks import cores, run
-from benchmarks.cores import Cores
-from benchmarks.plan import Turn
+from vae_rosetta.benchmarks import cores, run
+from vae_rosetta.benchmarks.cores import Cores
+from vae_rosetta.benchmarks.plan import Turn
 
 TWO = pytest.mark.skipif(
     sys.platform != "linux" or len(os.sched_getaffinity(0)) < 2, reason="needs Linux and two usable cores"

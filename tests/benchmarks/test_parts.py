@@ -9,12 +9,24 @@ from typing import Any
 import numpy as np
 import pytest
 
-from benchmarks import data, gate, imports, limits, machine, peers, plan, processes, products, results, worker
-from benchmarks.plan import Plan, Turn
-from benchmarks.products import shapes
-from shared import checks, datasets, oracle, parameters, recipe
-from shared.datasets import Dataset
-from shared.spec import Sizes
+from vae_rosetta.benchmarks import (
+    data,
+    gate,
+    imports,
+    limits,
+    machine,
+    peers,
+    plan,
+    processes,
+    products,
+    results,
+    worker,
+)
+from vae_rosetta.benchmarks.plan import Plan, Turn
+from vae_rosetta.benchmarks.products import shapes
+from vae_rosetta.shared import checks, datasets, oracle, parameters, recipe
+from vae_rosetta.shared.datasets import Dataset
+from vae_rosetta.shared.spec import Sizes
 
 
 def test_gate_wants_every_chapter(ports: Callable[..., str]) -> None:
@@ -171,16 +183,16 @@ def test_framework_is_what_a_module_imports_from_elsewhere(root: Path) -> None:
 from __future__ import annotations
 import os, numpy as np, their_pkg.part
 from flax import nnx
-from shared import spec
+from vae_rosetta.shared import spec
 from their_pkg import more
 from . import sibling
 def later():
     import torch
 """
     assert imports.foreign(source, "their_pkg.vae") == ["import numpy as np", "from flax import nnx"]
-    jax = (root / "implementations/jax_vae.py").read_text(encoding="utf-8")
-    packages = {statement.split()[1].partition(".")[0] for statement in imports.foreign(jax, "implementations.jax_vae")}
-    assert packages == {"jax", "numpy", "optax", "flax"}
+    jax = (root / "implementations/jax_vae/model.py").read_text(encoding="utf-8")
+    packages = {statement.split()[1].partition(".")[0] for statement in imports.foreign(jax, "jax_vae.model")}
+    assert packages == {"jax", "optax", "flax"}
 
 
 def test_import_is_timed_in_a_fresh_process() -> None:

@@ -9,11 +9,11 @@ import pytest
 from click.testing import CliRunner
 from rich.console import Console
 
-from benchmarks import cli, profiles, table
-from benchmarks.profiles.operations import Operation, Profile
+from vae_rosetta.benchmarks import cli, profiles, table
+from vae_rosetta.benchmarks.profiles.operations import Operation, Profile
 
 PROFILER = """
-from benchmarks.profiles.operations import Operation
+from vae_rosetta.benchmarks.profiles.operations import Operation
 def operations(framework, work):
     work()
     return [Operation("add", 0.001), Operation("multiply", 0.003)]
@@ -26,7 +26,7 @@ def test_profile_is_of_the_calls_to_train_longest_first(
     images = np.random.default_rng(0).random((300, 16), dtype=np.float32)
     np.save(tmp_path / "images.npy", images)
     (tmp_path / "sitecustomize.py").write_text(
-        "import benchmarks.profiles as p; p.PROFILERS = {'numpy': 'fake_profiler'}", encoding="utf-8"
+        "import vae_rosetta.benchmarks.profiles as p; p.PROFILERS = {'numpy': 'fake_profiler'}", encoding="utf-8"
     )
     (tmp_path / "fake_profiler.py").write_text(PROFILER, encoding="utf-8")
     monkeypatch.chdir(tmp_path)
@@ -47,9 +47,9 @@ def test_table_tells_the_time_of_a_step_and_the_share() -> None:
 
 
 def test_a_framework_without_a_profiler_is_told() -> None:
-    result = CliRunner().invoke(cli.benchmark, ["shared.oracle", "--profile", "--quick", "--images", "200"])
+    result = CliRunner().invoke(cli.benchmark, ["vae_rosetta.shared.oracle", "--profile", "--quick", "--images", "200"])
     assert (result.exit_code, result.stdout) == (1, "")
     assert result.stderr == (
-        "Error: shared.oracle: got the framework 'numpy', whose profiler is not known here; expected torch, "
-        "tensorflow, jax\n"
+        "Error: vae_rosetta.shared.oracle: got the framework 'numpy', whose profiler is not known here; expected "
+        "torch, tensorflow, jax\n"
     )

@@ -15,7 +15,7 @@ import pytest
 from click.testing import CliRunner
 from PIL import Image
 
-from benchmarks import cli
+from vae_rosetta.benchmarks import cli
 
 NEVER_REPEATED = ("import_framework", "import", "first_epoch", "target")
 
@@ -28,7 +28,15 @@ def finished(
     (folder / "idle_vae.py").write_text(port(idle), encoding="utf-8")
     (folder / "temporary").mkdir()
     np.save(folder / "images.npy", np.random.default_rng(0).random((100, 16), dtype=np.float32))
-    command = [sys.executable, "-m", "benchmarks", "shared.oracle", "idle_vae", "no_such_vae", "--quick"]
+    command = [
+        sys.executable,
+        "-m",
+        "vae_rosetta.benchmarks",
+        "vae_rosetta.shared.oracle",
+        "idle_vae",
+        "no_such_vae",
+        "--quick",
+    ]
     command += ["--data", "images.npy", "--images", "250", "--batch-size", "100", "--batch-size", "64"]
     command += ["--repetitions", "2", "--out", "out.json"]
     environment = {**os.environ, "PYTHONPATH": str(root), "TMPDIR": "temporary", "OPENBLAS_NUM_THREADS": "1"}
@@ -54,7 +62,7 @@ def test_refused_backends_are_named_and_the_others_measured(
     assert missing.startswith("refused: no_such_vae cannot be graded: --vae-backend: cannot import 'no_such_vae'")
     assert error == "Error: not measured: idle_vae, no_such_vae"
     assert [refused["module"] for refused in report["refused"]] == ["idle_vae", "no_such_vae"]
-    assert [backend["module"] for backend in report["backends"]] == ["shared.oracle"]
+    assert [backend["module"] for backend in report["backends"]] == ["vae_rosetta.shared.oracle"]
     assert not list((folder / "temporary").iterdir())
 
 
@@ -84,7 +92,7 @@ def test_schema_notices_damage(
 
 def test_turns_are_taken_as_planned(report: dict[str, Any]) -> None:
     taken = [(turn["round"], turn["participant"], turn["measure"], turn["batch"]) for turn in report["turns"]]
-    us, libraries = "shared.oracle", list(report["roofline"]["libraries"])
+    us, libraries = "vae_rosetta.shared.oracle", list(report["roofline"]["libraries"])
     assert libraries[0] == "roofline:numpy"
     expected: list[tuple[int, str, str, int | None]] = []
     expected += [(1, us, "import_framework", None), (1, us, "import", None)]
@@ -136,13 +144,13 @@ def test_figures_follow_from_the_turns(report: dict[str, Any]) -> None:
         check(limit["gflops_per_second"], limits * flops / 1e9)
         assert training["difference_from_oracle"] == 0.0  # it is the oracle
         for measure in ("fit", "train"):
-            found = rates("shared.oracle", measure, batch)
+            found = rates("vae_rosetta.shared.oracle", measure, batch)
             assert len(found) == 2
             check(training[measure]["images_per_second"], found)
             check(training[measure]["percent_of_roofline"], 100 * found / limits)
             assert training[measure]["percent_of_roofline"]["q3"] < 100  # float64, and more to do than products
     for measure, spread in backend["inference"].items():
-        check(spread, rates("shared.oracle", measure, None))
+        check(spread, rates("vae_rosetta.shared.oracle", measure, None))
     images = {turn["measure"]: turn["images"] for turn in report["turns"]}
     assert images["fit"] == images["train"] == images["first_epoch"] == 250
     assert images["import"] is images["import_framework"] is None

@@ -18,10 +18,10 @@ import pytest
 from click.testing import CliRunner
 from rich.console import Console
 
-from benchmarks import cli, data, gate, peers, processes, products, results, run, table
-from benchmarks.gate import Verdict
-from benchmarks.plan import QUICK, Plan
-from shared.datasets import Dataset
+from vae_rosetta.benchmarks import cli, data, gate, peers, processes, products, results, run, table
+from vae_rosetta.benchmarks.gate import Verdict
+from vae_rosetta.benchmarks.plan import QUICK, Plan
+from vae_rosetta.shared.datasets import Dataset
 
 TINY = Plan(batches=(64,), images=300, repetitions=2, import_repetitions=1, rows=16, turn_seconds=0.0)
 PASSED = Verdict(passed=31, skipped=0, refusal="")
@@ -113,7 +113,7 @@ def test_mixed_precision_is_loaded_and_told(
 
 
 def test_peers_do_not_compute_in_bfloat16() -> None:
-    result = CliRunner().invoke(cli.benchmark, ["shared.oracle", "--precision", "bf16", "--peers"])
+    result = CliRunner().invoke(cli.benchmark, ["vae_rosetta.shared.oracle", "--precision", "bf16", "--peers"])
     assert result.exit_code == 2
     assert result.stderr == "Error: --precision: got bf16 and peers, who compute in float32; expected one of the two\n"
 
@@ -144,7 +144,7 @@ def test_peers_are_measured_beside_the_backends(
     (tmp_path / "lazy_peer.py").write_text(PEER, encoding="utf-8")
     monkeypatch.setattr(peers, "KNOWN", {"lazy": peers.Known("lazy_peer", ())})
     plan = replace(TINY, target=12.0, target_repetitions=2)
-    found = results.report(measure("shared.oracle", plan=plan, peer_names=["lazy"]))
+    found = results.report(measure("vae_rosetta.shared.oracle", plan=plan, peer_names=["lazy"]))
     jsonschema.Draft202012Validator(schema).validate(found)
     (peer,) = found["peers"]
     assert (peer["name"], peer["differs"], peer["packages"]) == ("lazy", "it only sleeps", {"numpy": np.__version__})
@@ -152,7 +152,7 @@ def test_peers_are_measured_beside_the_backends(
     assert 300 / 0.2 < peer["training"][0]["fit"]["images_per_second"]["median"] < 300 / 0.05
     for measured in ("fit", "target"):
         taken = [turn["participant"] for turn in found["turns"] if turn["measure"] == measured]
-        assert taken == ["shared.oracle", "lazy"] * 2
+        assert taken == ["vae_rosetta.shared.oracle", "lazy"] * 2
     assert peer["target"]["test"] == [11.5, 11.5]
     assert found["backends"][0]["target"]["epochs"] == [1, 1]
     assert peer["target"]["seconds"]["median"] > 0.05
@@ -167,8 +167,8 @@ def test_peers_are_measured_beside_the_backends(
 def test_who_never_reaches_the_target_is_refused(
     measure: Callable[..., run.Measured],
 ) -> None:
-    measured = measure("shared.oracle", plan=replace(TINY, target=1.0))
-    assert measured.refused["shared.oracle"].endswith("after 30 epochs; expected 1 nats")
+    measured = measure("vae_rosetta.shared.oracle", plan=replace(TINY, target=1.0))
+    assert measured.refused["vae_rosetta.shared.oracle"].endswith("after 30 epochs; expected 1 nats")
     assert not measured.entries
 
 
@@ -176,14 +176,17 @@ def test_who_never_reaches_the_target_is_refused(
 def test_what_computes_something_else_when_timed_is_refused(
     ports: Callable[..., str], measure: Callable[..., run.Measured], idle: str
 ) -> None:
-    measured = measure("shared.oracle", ports("idle_vae", idle))
-    assert list(measured.entries) == ["shared.oracle"]
+    measured = measure("vae_rosetta.shared.oracle", ports("idle_vae", idle))
+    assert list(measured.entries) == ["vae_rosetta.shared.oracle"]
     assert re.fullmatch(
         r"computes something else when timed: its first steps at batch 64 differ from the oracle by \d\.\de[-+]\d+; "
         r"expected at most 1e-04",
         measured.refused["idle_vae"],
     )
-    assert {reading.turn.participant for reading in measured.readings} == {"roofline:numpy", "shared.oracle"}
+    assert {reading.turn.participant for reading in measured.readings} == {
+        "roofline:numpy",
+        "vae_rosetta.shared.oracle",
+    }
 
 
 @pytest.mark.usefixtures("ungated")
@@ -192,8 +195,8 @@ def test_a_backend_that_breaks_leaves_the_others_alone(
 ) -> None:
     ports("dying_vae", "    def decode(self, z):\n        os.write(2, b'out of ideas\\n')\n        os._exit(3)\n")
     ports("raising_vae", "    def encode(self, x):\n        raise ValueError('no more\\nof this')\n")
-    measured = measure("dying_vae", "shared.oracle", "raising_vae")
-    assert list(measured.entries) == ["shared.oracle"]
+    measured = measure("dying_vae", "vae_rosetta.shared.oracle", "raising_vae")
+    assert list(measured.entries) == ["vae_rosetta.shared.oracle"]
     assert measured.refused == {
         "dying_vae": "its process ended with exit code 3 at 'decode': out of ideas",
         "raising_vae": "failed at 'encode': ValueError: no more",
@@ -210,7 +213,7 @@ def test_without_the_roofline_the_run_ends(monkeypatch: pytest.MonkeyPatch, tiny
     true = processes.Worker.ask
     monkeypatch.setattr(processes.Worker, "ask", ask)
     monkeypatch.setattr(data, "choose", lambda *_, **__: tiny)
-    result = CliRunner().invoke(cli.benchmark, ["shared.oracle", "--quick", "--images", "300"])
+    result = CliRunner().invoke(cli.benchmark, ["vae_rosetta.shared.oracle", "--quick", "--images", "300"])
     assert (result.exit_code, result.stdout) == (1, "")
     assert result.stderr == "refused: roofline:numpy no memory\nError: no memory\n"
 
@@ -232,7 +235,7 @@ def test_nothing_is_reported_when_nobody_is_left(
 
 INTERRUPTED = """
 import sys
-from benchmarks import cli, gate
+from vae_rosetta.benchmarks import cli, gate
 gate.grade = lambda module, dtype: gate.Verdict(1, 0, "")
 cli.main()
 """

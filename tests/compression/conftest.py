@@ -7,13 +7,13 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from applications import runs
-from applications.compression import work
-from applications.compression.quantisation import IntegerNetwork, quantise
-from applications.compression.work import Prepared
-from shared import parameters
-from shared.contract import Array
-from shared.spec import Sizes
+from vae_rosetta.applications import runs
+from vae_rosetta.applications.compression import work
+from vae_rosetta.applications.compression.quantisation import IntegerNetwork, quantise
+from vae_rosetta.applications.compression.work import Prepared
+from vae_rosetta.shared import parameters
+from vae_rosetta.shared.contract import Array
+from vae_rosetta.shared.spec import Sizes
 
 
 @pytest.fixture(scope="session")

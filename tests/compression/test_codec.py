@@ -8,13 +8,13 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from applications.compression import codec, tables
-from applications.compression.codec import Codec
-from applications.compression.exact import ExactModel
-from applications.compression.quantisation import IntegerNetwork, quantise
-from applications.compression.work import Prepared
-from shared import oracle, parameters, recipe
-from shared.spec import Sizes
+from vae_rosetta.applications.compression import codec, tables
+from vae_rosetta.applications.compression.codec import Codec
+from vae_rosetta.applications.compression.exact import ExactModel
+from vae_rosetta.applications.compression.quantisation import IntegerNetwork, quantise
+from vae_rosetta.applications.compression.work import Prepared
+from vae_rosetta.shared import oracle, parameters, recipe
+from vae_rosetta.shared.spec import Sizes
 
 Bits = npt.NDArray[np.uint8]
 

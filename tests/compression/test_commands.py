@@ -11,12 +11,12 @@ import numpy.typing as npt
 import pytest
 from click.testing import CliRunner
 
-from applications.cli import vae
-from applications.commands import compress as compress_command
-from applications.compression import codec
-from shared import binarisation, parameters
-from shared.contract import Array
-from shared.spec import Sizes
+from vae_rosetta.applications.cli import vae
+from vae_rosetta.applications.commands import compress as compress_command
+from vae_rosetta.applications.compression import codec
+from vae_rosetta.shared import binarisation, parameters
+from vae_rosetta.shared.contract import Array
+from vae_rosetta.shared.spec import Sizes
 
 
 def run(command: str, source: Path, out: Path, weights: Path, *options: object) -> click.testing.Result:

@@ -9,11 +9,11 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from applications.compression import codec, container, work
-from applications.compression.quantisation import IntegerNetwork, quantise
-from applications.compression.work import Prepared, Restored
-from shared import parameters, stream
-from shared.spec import Sizes
+from vae_rosetta.applications.compression import codec, container, work
+from vae_rosetta.applications.compression.quantisation import IntegerNetwork, quantise
+from vae_rosetta.applications.compression.work import Prepared, Restored
+from vae_rosetta.shared import parameters, stream
+from vae_rosetta.shared.spec import Sizes
 
 CORRUPTIONS = 150
 GOLDEN = Path(__file__).with_name("golden.vaez")

@@ -12,12 +12,12 @@ import pytest
 from click.testing import CliRunner, Result
 from PIL import Image
 
-from applications.cli import vae
-from applications.compression import codec, container, evaluation, generic, published
-from applications.compression.quantisation import IntegerNetwork, quantise
-from applications.compression.work import Prepared
-from shared import binarisation, oracle, parameters, recipe
-from shared.contract import Array
+from vae_rosetta.applications.cli import vae
+from vae_rosetta.applications.compression import codec, container, evaluation, generic, published
+from vae_rosetta.applications.compression.quantisation import IntegerNetwork, quantise
+from vae_rosetta.applications.compression.work import Prepared
+from vae_rosetta.shared import binarisation, oracle, parameters, recipe
+from vae_rosetta.shared.contract import Array
 
 Bits = npt.NDArray[np.uint8]
 

@@ -6,11 +6,11 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from applications.compression import tables
-from applications.compression.exact import ExactModel
-from applications.compression.quantisation import IntegerNetwork
-from shared import oracle
-from shared.contract import Array
+from vae_rosetta.applications.compression import tables
+from vae_rosetta.applications.compression.exact import ExactModel
+from vae_rosetta.applications.compression.quantisation import IntegerNetwork
+from vae_rosetta.shared import oracle
+from vae_rosetta.shared.contract import Array
 
 
 @pytest.fixture

@@ -12,9 +12,9 @@ import mpmath
 import numpy as np
 import numpy.typing as npt
 
-from shared import parameters, spec, stream
-from shared.contract import Array
-from shared.spec import Sizes
+from vae_rosetta.shared import parameters, spec, stream
+from vae_rosetta.shared.contract import Array
+from vae_rosetta.shared.spec import Sizes
 
 GOLDEN = Path(__file__).with_name("golden.vaez")
 LAYERS = ("encoder.fc1", "encoder.fc2_mu", "encoder.fc2_logvar", "decoder.fc3", "decoder.fc4")

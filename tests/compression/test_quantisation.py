@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
-from applications.compression import quantisation, tables
-from applications.compression.quantisation import IntegerNetwork, largest_sum, quantise
-from shared import oracle, parameters
-from shared.contract import Array
-from shared.spec import Sizes
+from vae_rosetta.applications.compression import quantisation, tables
+from vae_rosetta.applications.compression.quantisation import IntegerNetwork, largest_sum, quantise
+from vae_rosetta.shared import oracle, parameters
+from vae_rosetta.shared.contract import Array
+from vae_rosetta.shared.spec import Sizes
 
 Params = dict[str, Array]
 

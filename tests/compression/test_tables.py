@@ -7,7 +7,7 @@ import mpmath
 import numpy as np
 import pytest
 
-from applications.compression import tables
+from vae_rosetta.applications.compression import tables
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from shared import datasets
+from vae_rosetta.shared import datasets
 
 
 def test_default_is_in_catalogue() -> None:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from shared import datasets
+from vae_rosetta.shared import datasets
 
 if TYPE_CHECKING:  # when the tests run, none of their modules can import another
     from tests.datasets.conftest import Tiny

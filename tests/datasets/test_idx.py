@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from shared import idx
+from vae_rosetta.shared import idx
 
 Array = npt.NDArray[Any]
 

@@ -12,8 +12,8 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from shared import datasets
-from shared.datasets import Dataset
+from vae_rosetta.shared import datasets
+from vae_rosetta.shared.datasets import Dataset
 
 if TYPE_CHECKING:  # when the tests run, none of their modules can import another
     from tests.datasets.conftest import Tiny

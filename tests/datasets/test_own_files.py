@@ -10,8 +10,8 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from shared import datasets
-from shared.datasets import Dataset
+from vae_rosetta.shared import datasets
+from vae_rosetta.shared.datasets import Dataset
 
 Array = npt.NDArray[Any]
 

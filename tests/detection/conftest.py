@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 
-from applications import runs
-from applications.cli import vae
-from shared import datasets, oracle, parameters
-from shared.contract import Array
-from shared.spec import Sizes
+from vae_rosetta.applications import runs
+from vae_rosetta.applications.cli import vae
+from vae_rosetta.shared import datasets, oracle, parameters
+from vae_rosetta.shared.contract import Array
+from vae_rosetta.shared.spec import Sizes
 
 SIZES = Sizes(12, 8, 3)
 

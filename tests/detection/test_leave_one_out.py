@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 
-from applications import runs, weights
-from applications.cli import vae
-from applications.detection import baselines, metrics, scores
-from shared import datasets, parameters, recipe
-from shared.contract import Array
-from shared.oracle import Oracle
-from shared.spec import Sizes
+from vae_rosetta.applications import runs, weights
+from vae_rosetta.applications.cli import vae
+from vae_rosetta.applications.detection import baselines, metrics, scores
+from vae_rosetta.shared import datasets, parameters, recipe
+from vae_rosetta.shared.contract import Array
+from vae_rosetta.shared.oracle import Oracle
+from vae_rosetta.shared.spec import Sizes
 
 OPTIONS = (
     "--backend",

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from sklearn.metrics import average_precision_score, roc_auc_score, roc_curve
 
-from applications.detection import baselines, metrics
-from applications.detection.published import PUBLISHED
-from applications.detection.scores import Scores
+from vae_rosetta.applications.detection import baselines, metrics
+from vae_rosetta.applications.detection.published import PUBLISHED
+from vae_rosetta.applications.detection.scores import Scores
 
 
 def example(ties: bool) -> tuple[Scores, metrics.Anomalous]:

@@ -13,13 +13,13 @@ import pytest
 from click.testing import CliRunner, Result
 from PIL import Image
 
-from applications import runs
-from applications.cli import vae
-from applications.commands import score as command
-from applications.detection import rows, scores, scoring, threshold, writers
-from shared import datasets
-from shared.contract import Array
-from shared.oracle import Oracle
+from vae_rosetta.applications import runs
+from vae_rosetta.applications.cli import vae
+from vae_rosetta.applications.commands import score as command
+from vae_rosetta.applications.detection import rows, scores, scoring, threshold, writers
+from vae_rosetta.shared import datasets
+from vae_rosetta.shared.contract import Array
+from vae_rosetta.shared.oracle import Oracle
 
 Score = Callable[..., Result]
 

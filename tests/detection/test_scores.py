@@ -5,11 +5,11 @@ import pytest
 from scipy.special import logsumexp
 from scipy.stats import bernoulli, norm
 
-from applications.detection import scores
-from shared import oracle, stream
-from shared.contract import Array, Losses
-from shared.oracle import Oracle
-from shared.stream import Purpose
+from vae_rosetta.applications.detection import scores
+from vae_rosetta.shared import oracle, stream
+from vae_rosetta.shared.contract import Array, Losses
+from vae_rosetta.shared.oracle import Oracle
+from vae_rosetta.shared.stream import Purpose
 
 Params = dict[str, Array]
 SAMPLES = 5

@@ -12,9 +12,9 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from applications.detection import rows
-from applications.detection.sources import open_source
-from shared.contract import Array
+from vae_rosetta.applications.detection import rows
+from vae_rosetta.applications.detection.sources import open_source
+from vae_rosetta.shared.contract import Array
 
 Write = Callable[[Path, Array], Path]
 NAMES = [f"pixel{i}" for i in range(12)]

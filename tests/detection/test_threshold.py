@@ -6,11 +6,11 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from applications.detection import scores, threshold
-from shared import oracle, parameters
-from shared.contract import Array, Losses
-from shared.oracle import Oracle
-from shared.spec import Sizes
+from vae_rosetta.applications.detection import scores, threshold
+from vae_rosetta.shared import oracle, parameters
+from vae_rosetta.shared.contract import Array, Losses
+from vae_rosetta.shared.oracle import Oracle
+from vae_rosetta.shared.spec import Sizes
 
 Params = dict[str, Array]
 

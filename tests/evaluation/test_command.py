@@ -10,15 +10,15 @@ import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 
-from applications import runs
-from applications.cli import vae
-from applications.evaluation import command, likelihood, published
-from applications.evaluation.latents import latents
-from applications.weights import Weights
-from shared import binarisation, datasets, oracle, parameters
-from shared.contract import Array
-from shared.datasets import Dataset
-from shared.spec import Sizes
+from vae_rosetta.applications import runs
+from vae_rosetta.applications.cli import vae
+from vae_rosetta.applications.evaluation import command, likelihood, published
+from vae_rosetta.applications.evaluation.latents import latents
+from vae_rosetta.applications.weights import Weights
+from vae_rosetta.shared import binarisation, datasets, oracle, parameters
+from vae_rosetta.shared.contract import Array
+from vae_rosetta.shared.datasets import Dataset
+from vae_rosetta.shared.spec import Sizes
 
 Call = Callable[..., Result]
 
@@ -247,7 +247,7 @@ def test_the_group_asks_for_what_it_needs() -> None:
 def test_options_of_the_group_are_not_lost_on_a_subcommand(monkeypatch: pytest.MonkeyPatch) -> None:
     import click
 
-    from applications.commands.evaluate import evaluate as group
+    from vae_rosetta.applications.commands.evaluate import evaluate as group
 
     monkeypatch.setitem(group.commands, "other", click.Command("other", callback=lambda: click.echo("other ran")))
     assert CliRunner().invoke(vae, ["evaluate", "other"]).stdout == "other ran\n"

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from applications.evaluation import cross_entropy
-from shared import oracle
-from shared.contract import Array
+from vae_rosetta.applications.evaluation import cross_entropy
+from vae_rosetta.shared import oracle
+from vae_rosetta.shared.contract import Array
 
 RANDOM = np.random.default_rng(0)
 ROUNDING = 2.0**-24  # of 1 + exp(-|l|) in float32: all there is of a pixel that is nearly certain

@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from applications.evaluation import likelihood
-from applications.evaluation.latents import latents
-from shared import oracle, parameters
-from shared.spec import Sizes
+from vae_rosetta.applications.evaluation import likelihood
+from vae_rosetta.applications.evaluation.latents import latents
+from vae_rosetta.shared import oracle, parameters
+from vae_rosetta.shared.spec import Sizes
 
 
 def test_a_latent_is_active_where_its_mean_varies(monkeypatch: pytest.MonkeyPatch) -> None:

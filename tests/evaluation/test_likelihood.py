@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from applications.evaluation import likelihood
-from applications.evaluation.likelihood import importance_weighted, negative_elbo
-from shared import binarisation, oracle, parameters, recipe, stream
-from shared.contract import Array
-from shared.oracle import Oracle
-from shared.spec import Sizes
-from shared.stream import Purpose
+from vae_rosetta.applications.evaluation import likelihood
+from vae_rosetta.applications.evaluation.likelihood import importance_weighted, negative_elbo
+from vae_rosetta.shared import binarisation, oracle, parameters, recipe, stream
+from vae_rosetta.shared.contract import Array
+from vae_rosetta.shared.oracle import Oracle
+from vae_rosetta.shared.spec import Sizes
+from vae_rosetta.shared.stream import Purpose
 
 SIGMAS = 5.0  # a fixed seed that is right passes; a wrong one would have to be very lucky
 

@@ -5,8 +5,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from benchmarks import peers
-from shared.contract import Array
+from vae_rosetta.benchmarks import peers
+from vae_rosetta.shared.contract import Array
 
 torch: Any = pytest.importorskip("torch")
 

@@ -9,15 +9,15 @@ from typing import Any, Final
 import numpy as np
 import pytest
 
-from conformance.comparator import Mismatch
-from conformance.plugin import Grader
-from shared import parameters, vectors
-from shared.contract import Array
-from shared.spec import Sizes
+from vae_rosetta.conformance.comparator import Mismatch
+from vae_rosetta.conformance.plugin import Grader
+from vae_rosetta.shared import parameters, vectors
+from vae_rosetta.shared.contract import Array
+from vae_rosetta.shared.spec import Sizes
 
 torch: Any = pytest.importorskip("torch")
-TORCH_VAE: Final[Any] = importlib.import_module("implementations.torch_vae")
-TORCH_PRODUCTS: Final[Any] = importlib.import_module("implementations.torch_products")
+TORCH_VAE: Final[Any] = importlib.import_module("vae_rosetta.implementations.torch_vae")
+TORCH_PRODUCTS: Final[Any] = importlib.import_module("vae_rosetta.implementations.torch_products")
 SIZES: Final = Sizes(12, 8, 3)
 
 

@@ -11,14 +11,14 @@ from typing import Any, Final
 import numpy as np
 import pytest
 
-from conformance.comparator import Mismatch
-from conformance.plugin import Grader
-from shared import spec, vectors
-from shared.contract import Array
+from vae_rosetta.conformance.comparator import Mismatch
+from vae_rosetta.conformance.plugin import Grader
+from vae_rosetta.shared import spec, vectors
+from vae_rosetta.shared.contract import Array
 
 torch: Any = pytest.importorskip("torch")
 F: Final = torch.nn.functional
-TORCH_VAE: Final[Any] = importlib.import_module("implementations.torch_vae")
+TORCH_VAE: Final[Any] = importlib.import_module("vae_rosetta.implementations.torch_vae")
 VECTORS: Final = vectors.load()
 
 Bug = Callable[[pytest.MonkeyPatch], None]

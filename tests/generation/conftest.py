@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from applications import runs
-from applications.cli import vae
-from shared import oracle, parameters
-from shared.contract import FullModel
-from shared.spec import Sizes
+from vae_rosetta.applications import runs
+from vae_rosetta.applications.cli import vae
+from vae_rosetta.shared import oracle, parameters
+from vae_rosetta.shared.contract import FullModel
+from vae_rosetta.shared.spec import Sizes
 
 
 @pytest.fixture(scope="session")

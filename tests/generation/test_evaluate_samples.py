@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 from click.testing import Result
 
-from applications.generation import comparison, evaluation, judge, quality
-from applications.generation.comparison import Reference
-from shared import binarisation, datasets, spec, stream
-from shared.contract import FullModel
-from shared.stream import Purpose
+from vae_rosetta.applications.generation import comparison, evaluation, judge, quality
+from vae_rosetta.applications.generation.comparison import Reference
+from vae_rosetta.shared import binarisation, datasets, spec, stream
+from vae_rosetta.shared.contract import FullModel
+from vae_rosetta.shared.stream import Purpose
 
 Command = Callable[..., Result]
 NAMES = ["test", "samples", "test, bits", "samples, bits", "PCA-20", "pixel noise"]

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from applications.generation import anchors, judge
+from vae_rosetta.applications.generation import anchors, judge
 
 
 @pytest.fixture(scope="module")

@@ -10,11 +10,11 @@ import pytest
 from click.testing import Result
 from PIL import Image
 
-from applications import pictures
-from applications.commands.generate import generate as generate_command
-from applications.generation import command, points
-from shared import binarisation
-from shared.contract import Array, FullModel
+from vae_rosetta.applications import pictures
+from vae_rosetta.applications.commands.generate import generate as generate_command
+from vae_rosetta.applications.generation import command, points
+from vae_rosetta.shared import binarisation
+from vae_rosetta.shared.contract import Array, FullModel
 
 Command = Callable[..., Result]
 ModelOf = Callable[[Path], FullModel]

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from applications.generation import points
-from shared.contract import FullModel
+from vae_rosetta.applications.generation import points
+from vae_rosetta.shared.contract import FullModel
 
 
 def test_posterior_means_are_the_encoders(

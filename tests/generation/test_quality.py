@@ -8,8 +8,8 @@ import pytest
 import scipy.linalg
 import scipy.stats
 
-from applications.generation import quality
-from applications.generation.quality import Moments
+from vae_rosetta.applications.generation import quality
+from vae_rosetta.applications.generation.quality import Moments
 
 
 def features(count: int, width: int, seed: int, *, scale: float = 1.0, shift: float = 0.0) -> Any:

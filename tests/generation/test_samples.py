@@ -10,12 +10,12 @@ import pytest
 from click.testing import CliRunner
 from PIL import Image
 
-from applications import pictures, runs
-from applications.cli import vae
-from applications.generation import decoding
-from shared import oracle, parameters, stream
-from shared.contract import Array
-from shared.spec import Sizes
+from vae_rosetta.applications import pictures, runs
+from vae_rosetta.applications.cli import vae
+from vae_rosetta.applications.generation import decoding
+from vae_rosetta.shared import oracle, parameters, stream
+from vae_rosetta.shared.contract import Array
+from vae_rosetta.shared.spec import Sizes
 
 Params = dict[str, Array]
 

@@ -16,8 +16,8 @@ import jax
 import keras
 import numpy as np
 
-from shared import checks, parameters, spec, stream
-from shared.contract import Losses
+from vae_rosetta.shared import checks, parameters, spec, stream
+from vae_rosetta.shared.contract import Losses
 
 LAYERS = ("encoder.fc1", "encoder.fc2_mu", "encoder.fc2_logvar", "decoder.fc3", "decoder.fc4")
 

@@ -21,7 +21,16 @@ Run = tuple[subprocess.CompletedProcess[str], Any]
 def _grade(folder: Path, *options: str) -> Run:
     """Grades the port in `folder`; what was printed, and the certificate."""
     environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
-    command = [sys.executable, "-m", "conformance", PORT.stem, "--report", "report.json", "--report", "report.md"]
+    command = [
+        sys.executable,
+        "-m",
+        "vae_rosetta.conformance",
+        PORT.stem,
+        "--report",
+        "report.json",
+        "--report",
+        "report.md",
+    ]
     run = subprocess.run([*command, *options], cwd=folder, env=environment, capture_output=True, text=True, timeout=600)
     print(run.stdout[-6000:], run.stderr)
     return run, json.loads((folder / "report.json").read_text(encoding="utf-8"))

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 
-from applications.cli import vae
-from conformance.report import Case, Outcome, Report
+from vae_rosetta.applications.cli import vae
+from vae_rosetta.conformance.report import Case, Outcome, Report
 
 _VOID = {"meta", "img", "br", "link", "hr", "input"}
 Json = dict[str, Any]
@@ -218,7 +218,7 @@ def anomaly() -> Json:
 def certificate() -> Json:
     """As `python -m conformance --report` writes it, by the code that writes it."""
     run = {
-        "module": "implementations.torch_vae",
+        "module": "vae_rosetta.implementations.torch_vae",
         "command": None,
         "describe": {"framework": "torch", "version": "2.0"},
         "device": "cpu",
@@ -251,7 +251,7 @@ def benchmark() -> Json:
         "roofline": {"batches": [{"batch": 128, "images_per_second": spread(50000.0)}]},
         "backends": [
             {
-                "module": "implementations.torch_vae",
+                "module": "vae_rosetta.implementations.torch_vae",
                 "describe": {"framework": "torch", "version": "2.0"},
                 "training": [{"batch": 128, "first_epoch_seconds": 1.5, "fit": fit(30000.0), "train": fit(35000.0)}],
                 "inference": {"encode": spread(200000.0), "decode": spread(250000.0), "generate": None},

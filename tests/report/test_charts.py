@@ -9,8 +9,8 @@ import numpy.typing as npt
 import pytest
 from PIL import Image
 
-from applications.report import charts, gallery, strips
-from applications.report.charts import Bar, Dot, Line, Points
+from vae_rosetta.applications.report import charts, gallery, strips
+from vae_rosetta.applications.report.charts import Bar, Dot, Line, Points
 
 
 def _points(path: str) -> npt.NDArray[np.float64]:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from click.testing import Result
 
-from applications.report import curves, sources
+from vae_rosetta.applications.report import curves, sources
 
 
 def _changed(path: Path, **fields: object) -> None:

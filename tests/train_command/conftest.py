@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 
-from applications import runs
-from applications.cli import vae
-from shared.spec import Sizes
+from vae_rosetta.applications import runs
+from vae_rosetta.applications.cli import vae
+from vae_rosetta.shared.spec import Sizes
 
 EXACT_FILES = (runs.WEIGHTS, runs.STATE, runs.SAMPLES, runs.RECONSTRUCTIONS)
 

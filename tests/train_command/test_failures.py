@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from click.testing import Result
 
-from applications import pictures, runs
-from shared import oracle
+from vae_rosetta.applications import pictures, runs
+from vae_rosetta.shared import oracle
 
 Train = Callable[..., Result]
 Run = Callable[..., Path]

@@ -14,9 +14,9 @@ import numpy as np
 import pytest
 from click.testing import Result
 
-from applications import runs
-from shared import datasets, oracle, parameters, recipe
-from shared.spec import Sizes
+from vae_rosetta.applications import runs
+from vae_rosetta.shared import datasets, oracle, parameters, recipe
+from vae_rosetta.shared.spec import Sizes
 
 Train = Callable[..., Result]
 Run = Callable[..., Path]
@@ -124,7 +124,17 @@ def test_ctrl_c_leaves_whole_files_that_resume_exactly(
     data: Path, tmp_path: Path, train: Train, run: Run, assert_same_run: Compare, options: tuple[str, ...], root: Path
 ) -> None:
     folder = tmp_path / "run"
-    command = [sys.executable, "-m", "applications", "train", *options, "--data", str(data), "--out", str(folder)]
+    command = [
+        sys.executable,
+        "-m",
+        "vae_rosetta.applications",
+        "train",
+        *options,
+        "--data",
+        str(data),
+        "--out",
+        str(folder),
+    ]
     with subprocess.Popen(
         [*command, "--epochs", "100000"], cwd=root, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
     ) as process:

@@ -16,10 +16,10 @@ import pytest
 from click.testing import CliRunner, Result
 from PIL import Image
 
-from applications import generation, pictures, runs
-from applications.cli import vae
-from shared import binarisation, checks, datasets, oracle, parameters, recipe
-from shared.spec import Sizes
+from vae_rosetta.applications import generation, pictures, runs
+from vae_rosetta.applications.cli import vae
+from vae_rosetta.shared import binarisation, checks, datasets, oracle, parameters, recipe
+from vae_rosetta.shared.spec import Sizes
 
 Train = Callable[..., Result]
 Run = Callable[..., Path]
@@ -176,7 +176,17 @@ def test_the_progress_bar_fits_the_terminal(
     import pty
 
     ours, theirs = pty.openpty()
-    command = [sys.executable, "-m", "applications", "train", *options, "--data", str(data), "--epochs", "12"]
+    command = [
+        sys.executable,
+        "-m",
+        "vae_rosetta.applications",
+        "train",
+        *options,
+        "--data",
+        str(data),
+        "--epochs",
+        "12",
+    ]
     environment = {**os.environ, "TERM": "xterm", "COLUMNS": str(columns)}
     with subprocess.Popen(
         [*command, "--out", str(tmp_path / "run")], cwd=root, env=environment, stdout=theirs, stderr=theirs

@@ -5,7 +5,7 @@ Each is the oracle with one bug that has been met in public or measured. `python
 
 from typing import Final
 
-from conformance.meta.mutants import (
+from vae_rosetta.conformance.meta.mutants import (
     adam,
     arch,
     contract,
@@ -19,7 +19,7 @@ from conformance.meta.mutants import (
     state,
     streams,
 )
-from conformance.meta.mutants.base import Mutant
+from vae_rosetta.conformance.meta.mutants.base import Mutant
 
 MUTANTS: Final[tuple[Mutant, ...]] = (
     *arch.MUTANTS,

@@ -4,9 +4,9 @@ from typing import Any, Final
 
 import numpy as np
 
-from conformance.meta.mutants.base import Mutant, Patch, on
-from shared import spec
-from shared.oracle import Arithmetic, Forward, Params, Real
+from vae_rosetta.conformance.meta.mutants.base import Mutant, Patch, on
+from vae_rosetta.shared import spec
+from vae_rosetta.shared.oracle import Arithmetic, Forward, Params, Real
 
 _Step = tuple[Real, Real, Real]  # param, m, v
 _LONG = ("training/tiny", "training/full")

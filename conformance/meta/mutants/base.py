@@ -13,7 +13,7 @@ from typing import Any, Final, NamedTuple
 
 import pytest
 
-from shared import oracle
+from vae_rosetta.shared import oracle
 
 Patch = Callable[[Any, pytest.MonkeyPatch], None]  # (subject, undoing patcher)
 SUBJECT: Final = "conformance_subject"  # the name under which the suite imports it

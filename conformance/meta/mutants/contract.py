@@ -4,8 +4,8 @@ from typing import Any, Final
 
 import numpy as np
 
-from conformance.meta.mutants.base import Mutant, on, on_method
-from shared.contract import Array, Losses, Tensors
+from vae_rosetta.conformance.meta.mutants.base import Mutant, on, on_method
+from vae_rosetta.shared.contract import Array, Losses, Tensors
 
 _SHAPES = "contract::test_shapes_and_dtypes_at_any_size"
 

@@ -5,9 +5,9 @@ from typing import Any, Final
 
 import numpy as np
 
-from conformance.meta.mutants.base import Mutant, Patch, both, on, on_checks, on_method
-from shared import checks, spec
-from shared.contract import Array, Tensors
+from vae_rosetta.conformance.meta.mutants.base import Mutant, Patch, both, on, on_checks, on_method
+from vae_rosetta.shared import checks, spec
+from vae_rosetta.shared.contract import Array, Tensors
 
 
 def _forgiving(wrong: Any) -> Patch:

@@ -4,8 +4,8 @@ from typing import Any, Final
 
 import numpy as np
 
-from conformance.meta.mutants.base import Mutant, Patch, on, on_method
-from shared.oracle import Arithmetic, Forward, Params, Real
+from vae_rosetta.conformance.meta.mutants.base import Mutant, Patch, on, on_method
+from vae_rosetta.shared.oracle import Arithmetic, Forward, Params, Real
 
 _Z = "arch.reparameterize"
 

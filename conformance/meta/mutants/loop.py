@@ -5,9 +5,9 @@ from typing import Any, Final
 import numpy as np
 import pytest
 
-from conformance.meta.mutants.base import Mutant, Patch, on_method
-from shared.contract import Array
-from shared.oracle import Real
+from vae_rosetta.conformance.meta.mutants.base import Mutant, Patch, on_method
+from vae_rosetta.shared.contract import Array
+from vae_rosetta.shared.oracle import Real
 
 _BEFORE = "training::test_objective_is_that_of_losses_before_the_update"
 _SPLIT = "training::test_steps_split_over_calls_are_the_same_steps"

@@ -4,9 +4,9 @@ from typing import Any, Final
 
 import numpy as np
 
-from conformance.meta.mutants.base import Mutant, Patch, on
-from shared import oracle
-from shared.oracle import Arithmetic, Real
+from vae_rosetta.conformance.meta.mutants.base import Mutant, Patch, on
+from vae_rosetta.shared import oracle
+from vae_rosetta.shared.oracle import Arithmetic, Real
 
 _BCE = "loss.bce.logits"
 _PROBABILITIES = "loss.probabilities"

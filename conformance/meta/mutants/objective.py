@@ -4,9 +4,9 @@ from typing import Any, Final
 
 import numpy as np
 
-from conformance.meta.mutants.base import Mutant, Patch, both, on, on_method
-from shared.contract import Array, Losses
-from shared.oracle import Arithmetic, Forward, Params, Real
+from vae_rosetta.conformance.meta.mutants.base import Mutant, Patch, both, on, on_method
+from vae_rosetta.shared.contract import Array, Losses
+from vae_rosetta.shared.oracle import Arithmetic, Forward, Params, Real
 
 _BCE, _KL, _OBJECTIVE = "loss.bce.logits", "loss.kl", "loss.objective"
 

@@ -4,9 +4,9 @@ from typing import Any, Final
 
 import numpy as np
 
-from conformance.meta.mutants.base import Mutant, Patch, both, on, on_arithmetic, on_method
-from shared.contract import Array
-from shared.oracle import Arithmetic, Real
+from vae_rosetta.conformance.meta.mutants.base import Mutant, Patch, both, on, on_arithmetic, on_method
+from vae_rosetta.shared.contract import Array
+from vae_rosetta.shared.oracle import Arithmetic, Real
 
 _SCALE = ("forward/full", "gradients/full", "training/full")
 

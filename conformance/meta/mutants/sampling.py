@@ -4,9 +4,9 @@ from typing import Any, Final
 
 import numpy as np
 
-from conformance.meta.mutants.base import Mutant, Patch, on_method
-from shared import stream
-from shared.contract import Array
+from vae_rosetta.conformance.meta.mutants.base import Mutant, Patch, on_method
+from vae_rosetta.shared import stream
+from vae_rosetta.shared.contract import Array
 
 _POSTERIOR = "sampling::test_sample_draws_from_the_posterior"
 _SEEDS = "sampling::test_equal_seeds_draw_alike_and_others_do_not"

@@ -2,8 +2,8 @@
 
 from typing import Any, Final
 
-from conformance.meta.mutants.base import Mutant, Patch, on_method
-from shared.contract import Array, Tensors
+from vae_rosetta.conformance.meta.mutants.base import Mutant, Patch, on_method
+from vae_rosetta.shared.contract import Array, Tensors
 
 _RESUMED = "checkpoint::test_resumed_run_equals_the_uninterrupted_one"
 

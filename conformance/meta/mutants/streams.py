@@ -4,10 +4,10 @@ from typing import Any, Final
 
 import numpy as np
 
-from conformance.meta.mutants.base import Mutant, Patch, on_shared
-from shared import parameters, recipe, stream
-from shared.contract import Array
-from shared.spec import Sizes
+from vae_rosetta.conformance.meta.mutants.base import Mutant, Patch, on_shared
+from vae_rosetta.shared import parameters, recipe, stream
+from vae_rosetta.shared.contract import Array
+from vae_rosetta.shared.spec import Sizes
 
 _RECIPE = ("training/tiny-recipe", "training/whole-run")
 

@@ -1,4 +1,4 @@
-"""The matrix products of `torch_step.py`, by the faster of the two libraries that PyTorch brings along for CPUs.
+"""The matrix products of `step.py`, by the faster of the two libraries that PyTorch brings along for CPUs.
 
 PyTorch's own `mm` and `addmm` go to MKL, which on AMD's CPUs with AVX-512 of 512 bits throughout (Zen 5, 2024) reaches
 half of what they can, and oneDNN nearly all: 61,000 and 108,000 images/s at batch 128 if training were the products

@@ -1,4 +1,4 @@
-"""How XLA is to compile the training loop of `jax_vae.py` for CPUs.
+"""How XLA is to compile the training loop of `backend.py` for CPUs.
 
 Wide vectors: by default XLA's compiler uses 256 of AVX-512's 512 bits. Plain products: some XLA versions fuse products
 with what follows by a library (YNNPACK) that is slower at it than their own two kernels, here by up to 7 %.

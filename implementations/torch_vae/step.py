@@ -1,7 +1,7 @@
 """A training step of the PyTorch backend by hand: what autograd and ten separate parameters would cost is saved.
 
 All parameters lie in one vector, so that a step of Adam is one kernel; `by_name` gives the views of it that a `VAE`
-holds. `torch_vae.py` has the model; the suite holds both ways to the same vectors: `gradients` goes through autograd,
+holds. `model.py` has the model; the suite holds both ways to the same vectors: `gradients` goes through autograd,
 `train` through here.
 
 Symbols: B images, D pixels, H hidden units, L latents.
@@ -13,14 +13,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from implementations.torch_products import Products
-from shared import spec
+from vae_rosetta.implementations.torch_vae.products import Products
+from vae_rosetta.shared import spec
 
 
 class Step:
     """Forward and backward pass of `VAE.negative_elbo` over B images, without a tape.
 
-    Memory is made once, but for what oneDNN returns (`torch_products.py`).
+    Memory is made once, but for what oneDNN returns (`products.py`).
 
     Layers compute in the dtype `layers`, which is the vector's own, or bfloat16 for mixed precision: what goes into
     them is then rounded into a second buffer, and what comes out is copied back.
