@@ -17,7 +17,7 @@ try:
     from sklearn.utils.validation import check_array, check_is_fitted, check_random_state, validate_data
 except ModuleNotFoundError as missing:
     raise ModuleNotFoundError(
-        "applications.estimator needs scikit-learn; try: pip install 'vae-rosetta[app]'", name=missing.name
+        "vae_rosetta.applications.estimator needs scikit-learn; try: pip install 'vae-rosetta[app]'", name=missing.name
     ) from missing
 
 from vae_rosetta.applications.lending import Kind, lent
@@ -64,7 +64,7 @@ class VAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
         n_features_in_, feature_names_in_: as scikit-learn has them.
 
     >>> import numpy as np
-    >>> from applications.estimator import VAETransformer
+    >>> from vae_rosetta.applications.estimator import VAETransformer
     >>> X = np.tile(np.repeat(np.eye(3), 8, axis=1), (40, 1))  # three rows of 24 bits, forty times
     >>> vae = VAETransformer(
     ...     backend="oracle", latent_dim=2, hidden_dim=32, epochs=60, batch_size=20, random_state=0
@@ -257,7 +257,7 @@ class VAEOutlierDetector(OutlierMixin, VAETransformer):
         all others: as in `VAETransformer`.
 
     >>> import numpy as np
-    >>> from applications.estimator import VAEOutlierDetector
+    >>> from vae_rosetta.applications.estimator import VAEOutlierDetector
     >>> X = np.vstack([np.tile(np.repeat(np.eye(3), 8, axis=1), (40, 1)), np.ones((2, 24))])
     >>> detector = VAEOutlierDetector(
     ...     contamination=0.02, backend="oracle", latent_dim=2, hidden_dim=32, epochs=60, batch_size=20, random_state=0

@@ -304,11 +304,12 @@ def test_columns_have_names() -> None:
 
 
 def test_without_scikit_learn_the_cure_is_told() -> None:
-    code = "import sys; sys.modules['sklearn'] = None; import applications.estimator"
+    code = "import sys; sys.modules['sklearn'] = None; import vae_rosetta.applications.estimator"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 1
     assert done.stderr.splitlines()[-1] == (
-        "ModuleNotFoundError: applications.estimator needs scikit-learn; try: pip install 'vae-rosetta[app]'"
+        "ModuleNotFoundError: vae_rosetta.applications.estimator needs scikit-learn; "
+        "try: pip install 'vae-rosetta[app]'"
     )
 
 
@@ -320,7 +321,7 @@ def test_examples_in_the_docstrings() -> None:
 
 def test_example_in_the_readme(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     section = (
-        (ROOT / "README.md").read_text(encoding="utf-8").partition("## In scikit-learn\n")[2].partition("\n## ")[0]
+        (ROOT / "docs/using.md").read_text(encoding="utf-8").partition("## In scikit-learn\n")[2].partition("\n## ")[0]
     )
     (block,) = re.findall(r"^```python\n(.*?)^```$", section, flags=re.DOTALL | re.MULTILINE)
     monkeypatch.setattr(ports, "installed", lambda: ["oracle"])
