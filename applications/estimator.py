@@ -5,7 +5,6 @@ threshold: that takes one more parameter and, in `fit`, passes over the data for
 alone should not pay. And scikit-learn asks what kind an estimator is: a transformer should not say outlier detector.
 """
 
-from collections.abc import Callable
 from typing import Any, Final, Self
 
 import numpy as np
@@ -22,14 +21,13 @@ except ModuleNotFoundError as missing:
 
 from vae_rosetta.applications.lending import Kind, lent
 from vae_rosetta.implementations import ports
-from vae_rosetta.shared import checks, parameters, recipe, spec, stream
+from vae_rosetta.shared import checks, parameters, passes, recipe, spec, stream
 from vae_rosetta.shared.contract import Array
 from vae_rosetta.shared.oracle import sigmoid
 from vae_rosetta.shared.spec import Sizes
 from vae_rosetta.shared.stream import Purpose
 
 SCALINGS: Final = ("minmax", "none")
-_ROWS: Final = 1000  # rows a call: large enough to be fast, small enough to fit anywhere
 
 
 class VAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
@@ -124,7 +122,7 @@ class VAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
         """X (n, d) -> the means of q(z|x), (n, latent_dim)."""
         x = self._checked(X)
         with lent(self._kind(), self.params_) as model:
-            return _in_parts(lambda rows: model.encode(rows)[0], x)
+            return passes.mapped(lambda rows: model.encode(rows)[0], x)
 
     def inverse_transform(self, Z: Any) -> Array:
         """Latents (n, latent_dim) -> the decoder's probabilities, (n, d); in the units of the data if they are scaled.
@@ -192,20 +190,17 @@ class VAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
         return x
 
     def _scores(self, x: Array) -> npt.NDArray[np.float64]:
-        draws = stream.normal(self.seed_, Purpose.EVALUATION, 0, (self.score_draws, self._n_features_out))
+        draws = passes.noise(self.seed_, 0, self.score_draws, self._n_features_out)
         total = np.zeros(len(x))
         with lent(self._kind(), self.params_) as model:
             for draw in draws:  # (L,)
-                for start in range(0, len(x), _ROWS):
-                    rows = slice(start, start + _ROWS)
-                    noise = np.tile(draw, (len(x[rows]), 1))  # (B, L)
-                    for loss in model.losses(x[rows], noise):
-                        total[rows] -= loss
+                for loss in passes.losses(model, x, np.tile(draw, (len(x), 1))):
+                    total -= loss
         return total / len(draws)
 
     def _decoded(self, z: Array) -> Array:
         with lent(self._kind(), self.params_) as model:
-            probabilities = _in_parts(lambda rows: sigmoid(model.decode(rows)), z)
+            probabilities = passes.mapped(lambda rows: sigmoid(model.decode(rows)), z)
         if self.scaler_ is None:
             return probabilities
         # MinMaxScaler moves a constant feature and does not stretch it: without the clip it comes back as no constant.
@@ -333,11 +328,6 @@ def _seed(random_state: Any) -> int:
         return stream.check_seed(random_state)
     except (TypeError, ValueError) as error:
         raise type(error)(f"random_state: {str(error).removeprefix('seed: ')}, a RandomState or None") from None
-
-
-def _in_parts(function: Callable[[Array], Array], x: Array) -> Array:
-    """`function` of the rows of x, some at a time."""
-    return np.concatenate([function(x[start : start + _ROWS]) for start in range(0, len(x), _ROWS)])
 
 
 def _scaled(X: Array, scaler: Any) -> Array:

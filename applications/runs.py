@@ -18,13 +18,15 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from vae_rosetta.applications.interrupts import interrupts_held
 from vae_rosetta.shared import files, parameters, spec
 from vae_rosetta.shared.contract import Array, Trainable
-from vae_rosetta.shared.recipe import Epoch
 from vae_rosetta.shared.spec import Sizes
+
+if TYPE_CHECKING:  # what only looks at runs needs no model
+    from vae_rosetta.shared.recipe import Epoch
 
 WEIGHTS: Final = "weights.safetensors"
 STATE: Final = "state.safetensors"
@@ -106,7 +108,7 @@ def binarise(config: Json) -> str:
     return str(config.get("binarise", "none"))
 
 
-def metrics_line(epoch: Epoch, binarise: str = "none") -> Json:
+def metrics_line(epoch: "Epoch", binarise: str = "none") -> Json:
     """One line of `metrics.jsonl`; the losses are averages per image in nats, `step_objectives` sums over a batch.
 
     `binarise`, as in `config.json`, tells of which pixels: losses of grey ones and of black and white ones do not

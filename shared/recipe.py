@@ -11,14 +11,13 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from vae_rosetta.shared import binarisation, checks, spec, stream
+from vae_rosetta.shared import binarisation, checks, passes, spec, stream
 from vae_rosetta.shared.contract import Array, Model, Trainable
 from vae_rosetta.shared.stream import Purpose
 
 # Bounds the wait between two progress reports; an epoch of MNIST at batch 128 is 469 steps.
 MAX_STEPS_PER_CALL: Final = 512
 BINARISE: Final = ("none", "dynamic")  # what an epoch may do with grey pixels
-_EVALUATION_ROWS: Final = 1000  # images a call when evaluating: large enough to be fast, small enough to fit anywhere
 
 
 class Evaluation(NamedTuple):
@@ -145,12 +144,10 @@ def evaluate(model: Model, x: Array, *, seed: int, draw: int = 0) -> Evaluation:
     Raises:
         TypeError, ValueError: a bad argument; the message names it.
     """
-    latent_dim = model.params()["encoder.fc2_mu.bias"].shape[0]
-    noise = stream.normal(seed, Purpose.EVALUATION, draw, (len(x), latent_dim))
+    noise = passes.noise(seed, draw, len(x), passes.latent_dim(model))
     sums = np.zeros(2)
-    for start in range(0, len(x), _EVALUATION_ROWS):
-        rows = slice(start, start + _EVALUATION_ROWS)
-        sums += [np.sum(loss, dtype=np.float64) for loss in model.losses(x[rows], noise[rows])]
+    for _, losses in passes.batched_losses(model, x, noise):
+        sums += [np.sum(loss, dtype=np.float64) for loss in losses]
     reconstruction, kl = (float(total) / len(x) for total in sums)
     return Evaluation(reconstruction + kl, reconstruction, kl)
 

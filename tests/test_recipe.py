@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from vae_rosetta.shared import binarisation, checks, oracle, parameters, recipe, stream
+from vae_rosetta.shared import binarisation, checks, oracle, parameters, passes, recipe, stream
 from vae_rosetta.shared.contract import Array, Losses
 from vae_rosetta.shared.spec import Sizes
 
@@ -142,7 +142,7 @@ def test_evaluation_does_not_depend_on_how_it_is_cut(monkeypatch: pytest.MonkeyP
     x = np.random.default_rng(1).random((50, 12)).astype(np.float32)
     model = oracle.load(parameters.initial(0, SIZES), dtype="float64")
     whole = recipe.evaluate(model, x, seed=3)
-    monkeypatch.setattr(recipe, "_EVALUATION_ROWS", 7)
+    monkeypatch.setattr(passes, "ROWS", 7)
     assert recipe.evaluate(model, x, seed=3) == pytest.approx(whole, rel=1e-14)
     assert whole.objective == pytest.approx(whole.reconstruction + whole.kl)
     assert recipe.evaluate(model, x, seed=3, draw=1) != whole

@@ -25,13 +25,12 @@ import numpy.typing as npt
 from vae_rosetta.applications.compression import tables
 from vae_rosetta.applications.compression.exact import Bits, ExactModel
 from vae_rosetta.applications.compression.quantisation import IntegerNetwork
-from vae_rosetta.shared import checks, stream
+from vae_rosetta.shared import checks, passes, stream
 from vae_rosetta.shared.contract import Model
 from vae_rosetta.shared.stream import Purpose
 
 BLOCK_SIZE: Final = 500  # images: the seed words of a block of MNIST are then 0.4 % of it
 LANES: Final = 64  # blocks that advance together
-_ROWS: Final = 1000  # images in a call to the encoder when all are known: fast, and small enough for any memory
 _SEED_BITS: Final = 9  # per latent, of a normal one with deviation 1 on the grid: log2(64 sqrt(2 pi e)) = 8.05
 _STATE_WORDS: Final = 2  # the coder's own state
 # CRC-32 of what `coder_check` codes. A new one is a new file format.
@@ -112,7 +111,7 @@ class Codec:
             yield from self._decode(first, blocks[lanes], counts[lanes], progress)
 
     def _encode(self, first: int, blocks: Sequence[Bits], progress: _Progress | None) -> list[Any]:
-        rows = min(len(blocks[0]), _ROWS)
+        rows = min(len(blocks[0]), passes.ROWS)
         posteriors = [self._exact.posterior(block, rows) for block in blocks]
         stacks = [_stack.AnsCoder(self._seeds(first + lane)) for lane in range(len(blocks))]
         z = np.zeros((len(blocks), self._latents), dtype=np.int32)

@@ -8,7 +8,6 @@ from typing import Any, Final, NamedTuple
 
 import click
 import numpy as np
-import numpy.typing as npt
 from rich.console import Console
 from rich.table import Table
 
@@ -22,15 +21,12 @@ from vae_rosetta.applications.protocol import Protocol
 from vae_rosetta.applications.startup import load_backend, load_model
 from vae_rosetta.applications.versions import project_version
 from vae_rosetta.applications.weights import Weights
-from vae_rosetta.shared import files, oracle, spec, stream
+from vae_rosetta.shared import files, oracle, passes, spec, stream
 from vae_rosetta.shared.contract import Model
-from vae_rosetta.shared.stream import Purpose
+from vae_rosetta.shared.passes import Real
 
 FILE: Final = "compression.json"
 FORMAT: Final = "vae-rosetta/compression/1"
-_ROWS: Final = 1000  # images in a call when the negative ELBO is computed
-
-Real = npt.NDArray[np.float64]
 
 
 class Rates(NamedTuple):
@@ -69,27 +65,20 @@ def measure(x: Bits, prepared: Prepared, *, block_size: int = codec.BLOCK_SIZE) 
 
 def negative_elbo(model: Model, x: Bits, seed: int) -> Real:
     """Of each image in nats, (N,): z drawn once, with noise from stream (seed, EVALUATION, 0)."""
-    latents = model.params()["encoder.fc2_mu.bias"].shape[0]
-    noise = stream.normal(seed, Purpose.EVALUATION, 0, (len(x), latents))
-    parts = []
-    for start in range(0, len(x), _ROWS):
-        rows = slice(start, start + _ROWS)
-        reconstruction, kl = model.losses(x[rows].astype(np.float32), noise[rows])
-        parts.append(reconstruction.astype(np.float64) + kl)
-    return np.concatenate(parts)
+    noise = passes.noise(seed, 0, len(x), passes.latent_dim(model))
+    return passes.losses(model, x.astype(np.float32), noise).objective
 
 
 def integer_negative_elbo(network: IntegerNetwork, x: Bits, seed: int) -> Real:
     """The same for the integer network, with the same noise: its rounded z, table and all; computed by the oracle."""
     exact = ExactModel(network, oracle.load(network.params(), dtype="float64"))
-    noise = stream.normal(seed, Purpose.EVALUATION, 0, (len(x), network.sizes.latent_dim)).astype(np.float64)
+    noise = passes.noise(seed, 0, len(x), network.sizes.latent_dim).astype(np.float64)
     step, parts = 2.0**-tables.GRID_BITS, []
-    for start in range(0, len(x), _ROWS):
-        rows = slice(start, start + _ROWS)
-        centre, offset, deviation = exact.posterior(x[rows], _ROWS)
+    for rows in passes.batches(len(x)):
+        centre, offset, deviation = exact.posterior(x[rows], passes.ROWS)
         mean = centre + offset
         z = np.clip(np.rint(mean + deviation * noise[rows]), -tables.GRID_LIMIT, tables.GRID_LIMIT)
-        logits = exact.logits(z.astype(np.int32), _ROWS).astype(np.float64) * 2.0**-tables.LOGIT_BITS
+        logits = exact.logits(z.astype(np.int32), passes.ROWS).astype(np.float64) * 2.0**-tables.LOGIT_BITS
         reconstruction = oracle.cross_entropy(logits, x[rows].astype(np.float64)).sum(axis=1)
         kl = oracle.kl_terms(mean * step, 2.0 * np.log(deviation * step)).sum(axis=1)
         parts.append(reconstruction + kl)

@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from vae_rosetta.applications.compression import tables
 from vae_rosetta.applications.compression.quantisation import IntegerNetwork
+from vae_rosetta.shared import passes
 from vae_rosetta.shared.contract import Array, Model
 
 Bits = npt.NDArray[np.uint8]  # (N, D), of 0 and 1
@@ -45,7 +46,7 @@ class ExactModel:
         """x (N, D) -> q(z|x), in grid steps; `length` rows a call to the backend."""
         mean = np.empty((len(x), self.sizes.latent_dim))
         deviation = np.empty_like(mean)
-        for rows in _calls(len(x), length):
+        for rows in passes.batches(len(x), length):
             mu, logvar = (part[: rows.stop - rows.start] for part in self._model.encode(_filled(x[rows], length)))
             mu = np.ldexp(mu, tables.GRID_BITS - self._network.shifts["encoder.fc2_mu"])  # exact: a power of two
             mean[rows] = np.clip(mu, -tables.MEAN_LIMIT, tables.MEAN_LIMIT)
@@ -58,7 +59,7 @@ class ExactModel:
     def logits(self, z: Grid, length: int) -> npt.NDArray[np.int64]:
         """z (N, L) -> logits (N, D) in steps of 2^-LOGIT_BITS, -LOGIT_LIMIT to LOGIT_LIMIT."""
         indices = np.empty((len(z), self.sizes.input_dim), dtype=np.int64)
-        for rows in _calls(len(z), length):
+        for rows in passes.batches(len(z), length):
             logits = self._model.decode(_filled(z[rows], length))[: rows.stop - rows.start]
             index = self._index(logits, "decoder.fc4", tables.LOGIT_BITS)
             np.clip(index, -tables.LOGIT_LIMIT, tables.LOGIT_LIMIT, out=indices[rows])
@@ -97,10 +98,6 @@ class ExactModel:
                 raise ArithmeticError(
                     f"backend: its float64 products of whole numbers are not exact ({name}); expected IEEE float64"
                 )
-
-
-def _calls(count: int, length: int) -> list[slice]:
-    return [slice(start, min(start + length, count)) for start in range(0, count, length)]
 
 
 def _filled(rows: npt.NDArray[np.uint8] | Grid, length: int) -> Array:

@@ -8,7 +8,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from vae_rosetta.applications.detection import scores
+from vae_rosetta.shared import passes
 
 _PIXELS: Final = 2**22  # in a part: 16 MB as float32, whatever the size of the file
 
@@ -76,9 +76,9 @@ def rows_in_a_part(pixels: int) -> int:
     So all calls but the last see the same number of rows, and no framework compiles another program for each.
     """
     most = max(1, _PIXELS // pixels)
-    if most >= scores.ROWS:
-        return most - most % scores.ROWS
-    return next(rows for rows in range(most, 0, -1) if scores.ROWS % rows == 0)
+    if most >= passes.SCORED_ROWS:
+        return most - most % passes.SCORED_ROWS
+    return next(rows for rows in range(most, 0, -1) if passes.SCORED_ROWS % rows == 0)
 
 
 def _joined(parts: list[Part]) -> Part:

@@ -28,17 +28,15 @@ Noise: row i of sample l is row i of stream (seed, EVALUATION, l), i counted fro
 depends on weights, seed and row number, and on nothing else.
 """
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from functools import partial
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 from scipy.special import entr
 
-from vae_rosetta.shared import checks, stream
+from vae_rosetta.shared import checks, passes
 from vae_rosetta.shared.contract import Array, Model
-from vae_rosetta.shared.stream import Purpose
 
 NAMES: Final = (
     "reconstruction-at-mean",
@@ -49,7 +47,6 @@ NAMES: Final = (
     "iwae-k",
 )
 SAMPLES: Final = 16  # L
-ROWS: Final = 500  # images a call: large enough to be fast, small enough to stay in the cache
 
 Scores = npt.NDArray[np.float64]  # (N,)
 
@@ -88,16 +85,11 @@ def scores(
     for name in names:
         checks.one_of("score", name, NAMES)
     samples, start = checks.count("samples", samples), checks.count("start", start, least=0)
-    latent_dim = model.params()["encoder.fc2_mu.bias"].shape[0]
-
-    def noise(sample: int, at: int, rows: int) -> Array:
-        shape = (rows, latent_dim)
-        return stream.normal(seed, Purpose.EVALUATION, draw + sample, shape, start=at * latent_dim)
-
-    parts = [
-        _block(model, block, names, [partial(noise, sample, at, len(block)) for sample in range(samples)])
-        for at, block in _blocks(x, start)
-    ]
+    latent_dim, draws = passes.latent_dim(model), range(draw, draw + samples)
+    parts = []
+    for at, block in _blocks(x, start):
+        noises = (passes.noise(seed, each, len(block), latent_dim, first=at) for each in draws)
+        parts.append(_block(model, block, names, noises, latent_dim))
     found = {name: np.concatenate([part[name] for part in parts]) for name in names}
     for name, values in found.items():
         if not (good := np.isfinite(values)).all():
@@ -107,42 +99,41 @@ def scores(
 
 
 def _blocks(x: Array, start: int) -> Iterator[tuple[int, Array]]:
-    """Parts of x (N, D) with the row number of each one's first image, cut at multiples of `ROWS` of that number."""
+    """Parts of x (N, D) with the row number of each one's first image, cut at multiples of `SCORED_ROWS` of it."""
     first = 0
     while first < len(x):
-        last = first + ROWS - (start + first) % ROWS
+        last = first + passes.SCORED_ROWS - (start + first) % passes.SCORED_ROWS
         yield start + first, x[first:last]
         first = last
 
 
 def _block(
-    model: Model, x: Array, names: Collection[str], noises: Sequence[Callable[[], Array]]
+    model: Model, x: Array, names: Collection[str], noises: Iterable[Array], latent_dim: int
 ) -> Mapping[str, Scores]:
-    """The scores of x (B, D); each of `noises` draws (B, L)."""
+    """The scores of x (B, D); each of `noises` is (B, L)."""
     found: dict[str, Scores] = {}
     if "reconstruction-at-mean" in names:
-        at_mean = model.losses(x, np.zeros_like(noises[0]())).reconstruction
+        at_mean = model.losses(x, np.zeros((len(x), latent_dim), dtype=np.float32)).reconstruction
         found["reconstruction-at-mean"] = at_mean.astype(np.float64)
     if set(names) <= found.keys():
         return found
     if weighted := "iwae-k" in names:
         mu, logvar = (part.astype(np.float64) for part in model.encode(x))  # (B, L) each
-    reconstruction = np.empty((len(noises), len(x)))
-    log_ratio = np.empty((len(noises), len(x)))  # log q(z|x) - log p(z)
-    for sample, draw in enumerate(noises):
-        noise = draw()
-        reconstruction[sample], kl = model.losses(x, noise)
+    losses, log_ratios = [], []  # (B,) of each sample
+    for noise in noises:
+        reconstruction, kl = model.losses(x, noise)
+        losses.append(reconstruction.astype(np.float64))
         if weighted:
             exact = noise.astype(np.float64)
-            z = mu + np.exp(logvar / 2.0) * exact  # (B, L)
-            log_ratio[sample] = 0.5 * np.sum(z * z - exact * exact - logvar, axis=1)
-    found["reconstruction-log-prob"] = reconstruction.mean(axis=0)
+            log_ratios.append(passes.log_ratio(exact, mu + np.exp(logvar / 2.0) * exact, logvar))
+    nats = np.array(losses)  # (L, B)
+    found["reconstruction-log-prob"] = nats.mean(axis=0)
     found["elbo"] = found["reconstruction-log-prob"] + kl
     if "elbo-deviance" in names:
         found["elbo-deviance"] = found["elbo"] - _entropy(x)
-    found["reconstruction-log-mean-prob"] = _minus_log_mean(reconstruction)
+    found["reconstruction-log-mean-prob"] = -passes.log_mean_exp(-nats)
     if weighted:
-        found["iwae-k"] = _minus_log_mean(reconstruction + log_ratio)
+        found["iwae-k"] = -passes.log_mean_exp(np.array(log_ratios) - nats)
     return found
 
 
@@ -150,11 +141,4 @@ def _entropy(x: Array) -> Scores:
     """Of Bernoulli pixels x (B, D), summed over an image, in nats: (B,)."""
     exact = x.astype(np.float64)
     total: Scores = np.sum(entr(exact) + entr(1.0 - exact), axis=1)
-    return total
-
-
-def _minus_log_mean(minus_log: npt.NDArray[np.float64]) -> Scores:
-    """-log (1/L sum exp(-a)): a (L, B) -> (B,), without overflow or underflow."""
-    least = minus_log.min(axis=0)
-    total: Scores = least - np.log(np.mean(np.exp(least - minus_log), axis=0))
     return total

@@ -19,7 +19,7 @@ from vae_rosetta.applications.detection.sources import is_table, open_source
 from vae_rosetta.applications.progress import counting
 from vae_rosetta.applications.runs import Json
 from vae_rosetta.applications.weights import Loaded, Weights
-from vae_rosetta.shared import binarisation, datasets, spec
+from vae_rosetta.shared import binarisation, datasets, passes, spec
 
 FORMAT: Final = "vae-rosetta/scores/1"
 _SHOWN: Final = 10  # rows of the table
@@ -169,8 +169,8 @@ def _scored(
     with counting(what, source.count, unit="rows") as count:
         for part in source.parts():
             pieces = []
-            for first in range(0, len(part.x), scores.ROWS):
-                x = part.x[first : first + scores.ROWS]
+            for first in range(0, len(part.x), passes.SCORED_ROWS):
+                x = part.x[first : first + passes.SCORED_ROWS]
                 pieces.append(
                     scores.score(
                         loaded.model,
@@ -197,7 +197,7 @@ def _normal(settings: Settings, stored: Weights) -> Source:
             "give --normal FILE, --threshold X or --no-threshold"
         )
     x = held_out(stored.config)
-    part = [RawPart(x[i : i + scores.ROWS]) for i in range(0, len(x), scores.ROWS)]
+    part = [RawPart(x[i : i + passes.SCORED_ROWS]) for i in range(0, len(x), passes.SCORED_ROWS)]
     name = Path(str(stored.config["data"])).name
     protocol = ", drawn black and white" if _is_binarised(stored.config) else ""
     return Source(Path(f"{name} (held out{protocol})"), len(x), None, None, lambda: iter(part))

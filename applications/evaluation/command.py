@@ -9,15 +9,15 @@ import click
 import numpy as np
 
 from vae_rosetta.applications import outputs, run_data, runs
-from vae_rosetta.applications.evaluation import likelihood, published, results
-from vae_rosetta.applications.evaluation.latents import latents
+from vae_rosetta.applications.evaluation import published, results
+from vae_rosetta.applications.evaluation.measures import latents
 from vae_rosetta.applications.evaluation.results import Images, Results
 from vae_rosetta.applications.progress import counting
 from vae_rosetta.applications.protocol import GREY, Protocol, held_out
 from vae_rosetta.applications.weights import Weights
 from vae_rosetta.applications.weights import load as load_weights
 from vae_rosetta.applications.weights import read as read_weights
-from vae_rosetta.shared import files, stream
+from vae_rosetta.shared import files, passes, stream
 from vae_rosetta.shared.binarisation import is_binary
 from vae_rosetta.shared.contract import Array, Model
 from vae_rosetta.shared.datasets import Dataset
@@ -87,18 +87,18 @@ def compute(model: Model, x: Array, *, samples: int, importance: int | None, see
     """All figures for the images x (N, D), with bars on stderr meanwhile.
 
     Raises:
-        FloatingPointError, TypeError, ValueError: see `likelihood`.
+        FloatingPointError, TypeError, ValueError: see `shared.passes`.
     """
     started = time.perf_counter()
     with np.errstate(over="ignore", invalid="ignore"):  # told as an error, of what it comes to
         with counting("negative ELBO: samples", samples * len(x)) as done:
-            elbo = likelihood.negative_elbo(model, x, samples=samples, seed=seed, progress=done)
+            elbo = passes.negative_elbo(model, x, samples=samples, seed=seed, progress=done)
         use = latents(model, x)
         weighted = {}
         if importance is not None:
             ks = ladder(importance)
             with counting("importance weighting: samples", importance * len(x)) as done:
-                log_likelihoods = likelihood.importance_weighted(model, x, ks=ks, seed=seed, progress=done)
+                log_likelihoods = passes.importance_weighted(model, x, ks=ks, seed=seed, progress=done)
             weighted = dict(zip(ks, log_likelihoods, strict=True))
     return Results(seed, samples, elbo, use, weighted, time.perf_counter() - started)
 

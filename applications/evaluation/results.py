@@ -9,8 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from vae_rosetta.applications import protocol, runs
-from vae_rosetta.applications.evaluation.latents import ACTIVE, Latents
-from vae_rosetta.applications.evaluation.likelihood import Elbo, Real, bits_per_pixel, estimate
+from vae_rosetta.applications.evaluation.measures import ACTIVE, Latents, bits_per_pixel, estimate
 from vae_rosetta.applications.evaluation.published import Published
 from vae_rosetta.applications.protocol import DRAWN, Protocol
 from vae_rosetta.applications.runs import Json
@@ -19,6 +18,7 @@ from vae_rosetta.applications.weights import Loaded
 from vae_rosetta.shared import spec
 from vae_rosetta.shared.contract import Array
 from vae_rosetta.shared.datasets import Dataset
+from vae_rosetta.shared.passes import Elbo, Real
 
 FORMAT: Final = "vae-rosetta/likelihood/1"
 _TRAINED: Final = ("backend", "data", "epochs_done", "batch_size", "seed")  # what is told of the run, from its config

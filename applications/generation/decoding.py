@@ -1,17 +1,14 @@
 """Draws of the prior, and latents decoded into images."""
 
 from enum import IntEnum
-from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 
-from vae_rosetta.shared import stream
+from vae_rosetta.shared import passes, stream
 from vae_rosetta.shared.contract import Array, Model
 from vae_rosetta.shared.oracle import sigmoid
 from vae_rosetta.shared.stream import Purpose
-
-ROWS: Final = 1000  # images in one call: large enough to be fast, small enough for any memory
 
 
 class Draw(IntEnum):
@@ -32,5 +29,4 @@ def latents(seed: int, n: int, latent_dim: int) -> npt.NDArray[np.float32]:
 
 def probabilities(model: Model, z: Array) -> npt.NDArray[np.float32]:
     """Latents z (n, L) -> probabilities of the pixels (n, D)."""
-    parts = [sigmoid(model.decode(z[i : i + ROWS]).astype(np.float64)) for i in range(0, len(z), ROWS)]
-    return np.concatenate([part.astype(np.float32) for part in parts])
+    return passes.mapped(lambda rows: sigmoid(model.decode(rows).astype(np.float64)).astype(np.float32), z)

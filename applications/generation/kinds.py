@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from vae_rosetta.applications.generation import points
 from vae_rosetta.applications.generation.decoding import Draw, probabilities
-from vae_rosetta.shared import stream
+from vae_rosetta.shared import passes, stream
 from vae_rosetta.shared.contract import Array, Model
 from vae_rosetta.shared.datasets import Dataset
 from vae_rosetta.shared.stream import Purpose
@@ -109,7 +109,7 @@ def traversal(
         if data is None:
             raise ValueError(f"image: got {image} without data; give --data")
         centre = points.posterior_means(model, _held_out(data, image, "image")[None])[0]
-    kl = points.kl_of_latents(model, data.test) if data is not None else None
+    kl = passes.posterior(model, data.test).kl_of_latents() if data is not None else None
     if dimensions is None:
         dimensions = range(latent_dim) if kl is None else points.most_informative_first(kl)
     z = points.traversal(centre, dimensions, n)  # (K, n, L)

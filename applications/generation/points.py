@@ -16,9 +16,8 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from vae_rosetta.applications.generation.decoding import ROWS
+from vae_rosetta.shared import passes
 from vae_rosetta.shared.contract import Array, Model
-from vae_rosetta.shared.oracle import kl_terms
 
 EXTENT: Final = 3.0  # standard deviations of the prior, to either side of 0, that a traversal covers
 _NO_TURN: Final = 1e-6  # sine of an angle too small to turn by, or too near half a turn
@@ -28,19 +27,7 @@ Latents = npt.NDArray[np.float32]
 
 def posterior_means(model: Model, x: Array) -> Latents:
     """Images x (N, D) -> means of q(z|x), (N, L)."""
-    return np.concatenate([model.encode(x[i : i + ROWS])[0] for i in range(0, len(x), ROWS)]).astype(np.float32)
-
-
-def kl_of_latents(model: Model, x: Array) -> npt.NDArray[np.float64]:
-    """KL from q(z|x) to the prior of each latent, averaged over images x (N, D), in nats, (L,).
-
-    Kingma & Welling 2014, appendix B, without the sum over latents: what a latent tells about an image.
-    """
-    total = np.zeros(())
-    for i in range(0, len(x), ROWS):
-        mu, logvar = (part.astype(np.float64) for part in model.encode(x[i : i + ROWS]))
-        total = total + kl_terms(mu, logvar).sum(axis=0)  # (L,)
-    return total / len(x)
+    return passes.posterior(model, x).mu.astype(np.float32)
 
 
 def most_informative_first(kl: npt.NDArray[np.float64]) -> list[int]:

@@ -5,28 +5,27 @@ All weights are decoded by one backend, so that what differs is what the runs le
 
 from collections.abc import Sequence
 from pathlib import Path
-from statistics import NormalDist
 from typing import Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from vae_rosetta.applications import generation, protocol, run_data
+from vae_rosetta.applications.generation import points
 from vae_rosetta.applications.report import charts, strips
 from vae_rosetta.applications.report.blocks import Block, Chart, Charts, Heading, Key, Note, Section, Strip, Strips
 from vae_rosetta.applications.report.charts import Points
-from vae_rosetta.applications.report.sources import Real, Run
+from vae_rosetta.applications.report.sources import Run
 from vae_rosetta.applications.weights import load as load_weights
+from vae_rosetta.shared import passes
 from vae_rosetta.shared.contract import Array, Model
 from vae_rosetta.shared.datasets import Dataset
-from vae_rosetta.shared.oracle import kl_terms
+from vae_rosetta.shared.passes import Real
 
 _ACROSS: Final = 10  # images in a strip: with more, they are too small on a telephone
 _TRAVERSED: Final = 10  # latents whose traversal is shown
-_EXTENT: Final = 3.0  # standard deviations of the prior to either side of 0
 _MAPPED: Final = 2000  # held-out images in the map, and behind the KL of each latent
 _CLASSES: Final = 10  # colours that the style sheet has for classes
-_ROWS: Final = 1000  # images encoded in one call
 
 
 class Seen(NamedTuple):
@@ -84,13 +83,6 @@ def held_out(family: Sequence[Run], data_dir: Path | None) -> Seen:
     data = run_data.load(run.weights, data_dir=data_dir if run.config["data"] == "mnist" else None)
     x = protocol.held_out(run.binarise, int(run.config["seed"])).apply(data.test)
     return Seen(data, x, data.test_labels)
-
-
-def posterior(model: Model, x: Array) -> tuple[Real, Real]:
-    """Images x (N, D) -> mu, logvar of q(z|x), (N, L) each."""
-    parts = [model.encode(x[i : i + _ROWS]) for i in range(0, len(x), _ROWS)]
-    mu, logvar = (np.concatenate(part).astype(np.float64) for part in zip(*parts, strict=True))
-    return mu, logvar
 
 
 def principal_plane(means: Real) -> tuple[Real, Real, float]:
@@ -176,21 +168,16 @@ def _traversals(run: Run, decoder: Decoder, seen: Seen | None, shape: tuple[int,
     model, latent_dim = decoder.model(run), run.sizes.latent_dim
     centre, kl, around = np.zeros(latent_dim), None, "all others at 0, the mean of the prior"
     if seen is not None:
-        mu, logvar = posterior(model, seen.x[:_MAPPED])
-        kl = kl_terms(mu, logvar).mean(axis=0)  # (L,)
+        kl = passes.posterior(model, seen.x[:_MAPPED]).kl_of_latents()
         row = int(pick(seen, _ACROSS)[0])
-        centre = posterior(model, seen.x[row : row + 1])[0][0]
+        centre = points.posterior_means(model, seen.x[row : row + 1])[0]
         around = "all others as in the first of the held-out images above"
-    # Rounded: latents that tell nothing differ by rounding alone, and should come in one order everywhere.
-    order = np.arange(latent_dim) if kl is None else np.argsort(-np.round(kl, 3), kind="stable")
-    steps = np.linspace(-_EXTENT, _EXTENT, _ACROSS + 1)
+    order = (list(range(latent_dim)) if kl is None else points.most_informative_first(kl))[:_TRAVERSED]
     rows: list[Strip] = []
-    for latent in order[:_TRAVERSED]:
-        z = np.tile(centre, (len(steps), 1))
-        z[:, latent] = steps
+    for latent, z in zip(order, points.traversal(centre, order, _ACROSS + 1), strict=True):
         label = f"latent {latent}" + ("" if kl is None else f" · {kl[latent]:.2f} nats")
         alt = f"Images as latent {latent} goes from -3 to 3"
-        rows.append(strips.strip(label, alt, generation.probabilities(model, z.astype(np.float32)), shape))
+        rows.append(strips.strip(label, alt, generation.probabilities(model, z), shape))
     which = "every latent" if len(rows) == latent_dim else f"{len(rows)} of {latent_dim} latents"
     informed = "" if kl is None else ", the most informative first by their KL over held-out images"
     caption = f"{run.label}: {which}{informed}, each moved from -3 to 3 standard deviations of the prior, {around}."
@@ -201,7 +188,7 @@ def _map(family: Sequence[Run], decoder: Decoder, seen: Seen) -> list[Block]:
     latent_dim, count = family[0].sizes.latent_dim, min(_MAPPED, len(seen.x))
     if latent_dim < 2 or count < 2:
         return [Note("No map: it takes two latents and two held-out images.")]
-    means = [posterior(decoder.model(run), seen.x[:count])[0] for run in family]
+    means = [passes.posterior(decoder.model(run), seen.x[:count]).mu for run in family]
     x_label, y_label, caption = "latent 0", "latent 1", "The latent plane"
     if latent_dim > 2:
         centre, axes, share = principal_plane(means[0])
@@ -226,9 +213,7 @@ def _map(family: Sequence[Run], decoder: Decoder, seen: Seen) -> list[Block]:
 
 def _manifold(run: Run, decoder: Decoder, shape: tuple[int, int]) -> list[Block]:
     """The plane of two latents decoded, each image an equal share of the prior (Kingma & Welling 2014, figure 4)."""
-    quantiles = [NormalDist().inv_cdf((i + 0.5) / _ACROSS) for i in range(_ACROSS)]
-    across, up = np.meshgrid(quantiles, quantiles[::-1])
-    z = np.stack([across, up], axis=-1).reshape(-1, 2).astype(np.float32)  # (n n, 2)
+    z = points.manifold(_ACROSS).reshape(-1, 2)  # (n n, 2)
     alt = f"Images as latent 0 rises to the right and latent 1 upwards, decoded with the weights of {run.label}"
     picture = strips.table(run.label, alt, generation.probabilities(decoder.model(run), z), shape, _ACROSS)
     caption = (

@@ -6,7 +6,7 @@ from scipy.special import logsumexp
 from scipy.stats import bernoulli, norm
 
 from vae_rosetta.applications.detection import scores
-from vae_rosetta.shared import oracle, stream
+from vae_rosetta.shared import oracle, passes, stream
 from vae_rosetta.shared.contract import Array, Losses
 from vae_rosetta.shared.oracle import Oracle
 from vae_rosetta.shared.stream import Purpose
@@ -106,7 +106,7 @@ def test_a_score_belongs_to_its_row_however_the_file_is_cut(
     np.testing.assert_allclose(np.concatenate(parts), whole, rtol=1e-6)
     np.testing.assert_allclose(scores.score(model, images[:10], name), whole[:10], rtol=1e-6)
     assert not np.allclose(scores.score(model, images[:10], name, start=1), whole[:10], rtol=1e-4)
-    monkeypatch.setattr(scores, "ROWS", 50)
+    monkeypatch.setattr(passes, "SCORED_ROWS", 50)
     np.testing.assert_allclose(scores.score(model, images, name), whole, rtol=1e-6)
     parts = [scores.score(model, images[i : i + 100], name, start=i) for i in range(0, len(images), 100)]
     np.testing.assert_array_equal(np.concatenate(parts), scores.score(model, images, name))  # the same calls

@@ -12,10 +12,10 @@ from click.testing import CliRunner, Result
 
 from vae_rosetta.applications import runs
 from vae_rosetta.applications.cli import vae
-from vae_rosetta.applications.evaluation import command, likelihood, published
-from vae_rosetta.applications.evaluation.latents import latents
+from vae_rosetta.applications.evaluation import command, measures, published
+from vae_rosetta.applications.evaluation.measures import latents
 from vae_rosetta.applications.weights import Weights
-from vae_rosetta.shared import binarisation, datasets, oracle, parameters
+from vae_rosetta.shared import binarisation, datasets, oracle, parameters, passes
 from vae_rosetta.shared.contract import Array
 from vae_rosetta.shared.datasets import Dataset
 from vae_rosetta.shared.spec import Sizes
@@ -58,12 +58,12 @@ def test_the_file_holds_what_the_functions_return(evaluate: Call, template: Path
     data = datasets.load(str(template / "tiny.npy"))
     x = binarisation.drawn(data.test, 2)
     model = oracle.load(parameters.read_params(template / "dynamic" / runs.WEIGHTS))
-    elbo = likelihood.negative_elbo(model, x, samples=7, seed=3)
+    elbo = passes.negative_elbo(model, x, samples=7, seed=3)
     use = latents(model, x)
 
     def figure(values: Array) -> dict[str, float]:
-        mean, error = likelihood.estimate(values)
-        return {"nats": mean, "standard_error": error, "bits_per_pixel": likelihood.bits_per_pixel(mean, 12)}
+        mean, error = measures.estimate(values)
+        return {"nats": mean, "standard_error": error, "bits_per_pixel": measures.bits_per_pixel(mean, 12)}
 
     written = found(tmp_path)
     assert written.pop("seconds") > 0
@@ -100,9 +100,7 @@ def test_the_file_holds_what_the_functions_return(evaluate: Call, template: Path
         },
         "importance_weighted": [
             {"k": k, **figure(-value)}
-            for k, value in zip(
-                (1, 10, 25), likelihood.importance_weighted(model, x, ks=[1, 10, 25], seed=3), strict=True
-            )
+            for k, value in zip((1, 10, 25), passes.importance_weighted(model, x, ks=[1, 10, 25], seed=3), strict=True)
         ],
         "published": [],
     }

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from vae_rosetta.applications.generation import points
+from vae_rosetta.shared import passes
 from vae_rosetta.shared.contract import FullModel
 
 
@@ -16,7 +17,7 @@ def test_posterior_means_are_the_encoders(
     run: Path, images: dict[str, Any], model_of: Callable[[Path], FullModel], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     x, model = images["x_test"].reshape(30, 12), model_of(run)
-    monkeypatch.setattr(points, "ROWS", 7)  # encoded in several calls
+    monkeypatch.setattr(passes, "ROWS", 7)  # encoded in several calls
     np.testing.assert_allclose(points.posterior_means(model, x), model.encode(x)[0], rtol=1e-6, strict=True)
 
 
@@ -25,8 +26,8 @@ def test_kl_is_that_of_each_latent(
 ) -> None:
     x, model = images["x_test"].reshape(30, 12), model_of(run)
     mu, logvar = (part.astype(np.float64) for part in model.encode(x))
-    monkeypatch.setattr(points, "ROWS", 7)
-    got = points.kl_of_latents(model, x)
+    monkeypatch.setattr(passes, "ROWS", 7)
+    got = passes.posterior(model, x).kl_of_latents()
     np.testing.assert_allclose(got, 0.5 * np.mean(mu**2 + np.exp(logvar) - 1 - logvar, axis=0), rtol=1e-6, strict=True)
     assert got.sum() == pytest.approx(model.losses(x, np.zeros_like(mu, dtype=np.float32)).kl.mean(), rel=1e-5)
 

@@ -12,8 +12,7 @@ from PIL import Image
 
 from vae_rosetta.applications import pictures, runs
 from vae_rosetta.applications.cli import vae
-from vae_rosetta.applications.generation import decoding
-from vae_rosetta.shared import oracle, parameters, stream
+from vae_rosetta.shared import oracle, parameters, passes, stream
 from vae_rosetta.shared.contract import Array
 from vae_rosetta.shared.spec import Sizes
 
@@ -47,7 +46,7 @@ def test_numbers_are_the_probabilities_of_the_portable_latents(weights: Path, tm
 
 
 def test_more_images_begin_with_the_same_ones(weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(decoding, "ROWS", 2)  # decoded in several calls
+    monkeypatch.setattr(passes, "ROWS", 2)  # decoded in several calls
     generate(weights, tmp_path / "few.npy", "--n", 3)
     generate(weights, tmp_path / "many.npy", "--n", 7)
     generate(weights, tmp_path / "other.npy", "--n", 7, "--seed", 1)

@@ -10,11 +10,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from vae_rosetta.applications.evaluation import likelihood
-from vae_rosetta.applications.evaluation.likelihood import importance_weighted, negative_elbo
-from vae_rosetta.shared import binarisation, oracle, parameters, recipe, stream
+from vae_rosetta.shared import binarisation, oracle, parameters, passes, recipe, stream
 from vae_rosetta.shared.contract import Array
 from vae_rosetta.shared.oracle import Oracle
+from vae_rosetta.shared.passes import importance_weighted, negative_elbo
 from vae_rosetta.shared.spec import Sizes
 from vae_rosetta.shared.stream import Purpose
 
@@ -86,8 +85,9 @@ def x(linear: LinearGaussian) -> Array:
 def test_the_negative_elbo_of_a_linear_model_is_the_known_one(linear: LinearGaussian, x: Array) -> None:
     found = negative_elbo(linear, x, samples=50, reconstruction=linear.reconstruction)
     error = found.objective - (linear.gap() - linear.log_likelihood(x))
-    assert abs(error.mean()) < SIGMAS * likelihood.estimate(error).standard_error
-    assert likelihood.estimate(error).standard_error < 0.01
+    standard_error = error.std(ddof=1) / np.sqrt(len(error))
+    assert abs(error.mean()) < SIGMAS * standard_error
+    assert standard_error < 0.01
     mu, logvar = linear.encode(x)
     np.testing.assert_allclose(found.kl, 0.5 * np.sum(mu**2 + np.exp(logvar) - 1 - logvar, axis=1), rtol=1e-12)
 
@@ -192,7 +192,7 @@ def test_the_result_does_not_depend_on_how_the_work_is_cut(
         return decode(self, z)
 
     monkeypatch.setattr(Oracle, "decode", watching)
-    monkeypatch.setattr(likelihood, "_ROWS", rows)
+    monkeypatch.setattr(passes, "SAMPLED_ROWS", rows)
     done: list[int] = []
     cut = negative_elbo(model, bits, samples=9, progress=done.append)
     np.testing.assert_allclose(cut.reconstruction, elbo.reconstruction, rtol=1e-12)
@@ -262,10 +262,36 @@ def test_losses_that_are_not_finite_are_told(model: Oracle, bits: Array, monkeyp
         importance_weighted(model, bits, ks=[2])
 
 
-def test_estimates_and_units() -> None:
-    values = np.array([1.0, 2.0, 3.0, 6.0])
-    mean, error = likelihood.estimate(values)
-    assert mean == 3.0
-    assert error == pytest.approx(np.sqrt(14 / 3 / 4))
-    assert np.isnan(likelihood.estimate(values[:1]).standard_error)
-    assert likelihood.bits_per_pixel(105.56, 784) == pytest.approx(0.1942, abs=5e-5)
+def test_losses_and_posteriors_do_not_depend_on_how_they_are_cut(
+    model: Oracle, bits: Array, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    noise = passes.noise(7, 2, 23, 3)
+    expected, (mu, logvar) = model.losses(bits, noise), model.encode(bits)
+    for rows in (1, 7, 23, 50):
+        monkeypatch.setattr(passes, "ROWS", rows)
+        found, posterior = passes.losses(model, bits, noise), passes.posterior(model, bits)
+        np.testing.assert_allclose(found.reconstruction, expected.reconstruction, rtol=1e-12)
+        np.testing.assert_allclose(found.kl, expected.kl, rtol=1e-12)
+        np.testing.assert_allclose(found.objective, expected.reconstruction + expected.kl, rtol=1e-12)
+        np.testing.assert_allclose(posterior.mu, mu, rtol=1e-12)
+        np.testing.assert_allclose(posterior.logvar, logvar, rtol=1e-12)
+        kl = 0.5 * np.mean(mu**2 + np.exp(logvar) - 1 - logvar, axis=0)
+        np.testing.assert_allclose(posterior.kl_of_latents(), kl, rtol=1e-9)
+        assert [len(part) for part in np.array_split(bits, range(rows, 23, rows))] == [
+            each.stop - each.start for each in passes.batches(23)
+        ]
+
+
+def test_noise_goes_by_the_number_of_the_image() -> None:
+    whole = stream.normal(7, Purpose.EVALUATION, 2, (23, 3))
+    np.testing.assert_array_equal(passes.noise(7, 2, 4, 3, first=19), whole[19:], strict=True)
+
+
+def test_the_log_of_a_mean_takes_terms_in_any_portions() -> None:
+    terms = np.random.default_rng(0).normal([-1e6, 0, 1e6, 5], 50, size=(9, 4))
+    expected = np.logaddexp.reduce(terms) - np.log(9)
+    np.testing.assert_allclose(passes.log_mean_exp(terms), expected, rtol=1e-14)
+    mean = passes.LogMeanExp(4)
+    for part in np.array_split(terms, [1, 5]):
+        mean.add(part)
+    np.testing.assert_allclose(mean.value(), expected, rtol=1e-14)

@@ -3,8 +3,7 @@
 import numpy as np
 import pytest
 
-from vae_rosetta.applications.evaluation import cross_entropy
-from vae_rosetta.shared import oracle
+from vae_rosetta.shared import cross_entropy, oracle
 from vae_rosetta.shared.contract import Array
 
 RANDOM = np.random.default_rng(0)
