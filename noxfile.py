@@ -1,6 +1,7 @@
 """One entry point for every chore. A bare `nox` runs what must pass before a change lands."""
 
 import contextlib
+import runpy
 import shutil
 import tempfile
 from pathlib import Path
@@ -15,7 +16,8 @@ nox.options.reuse_venv = "yes"
 ROOT = Path(__file__).parent
 CONSTRAINTS = f"--constraint={ROOT / 'constraints.txt'}"
 PROJECT = nox.project.load_toml(ROOT / "pyproject.toml")
-BACKENDS = [nox.param(name, id=name) for name in ("oracle", "torch", "tensorflow", "jax")]
+PORTS = runpy.run_path(str(ROOT / "implementations/ports.py"))["PORTS"]  # one row for each port
+BACKENDS = [nox.param(word, id=word) for word in PORTS]
 SUITE = ("python", "-m", "vae_rosetta.conformance")
 QUIET_TENSORFLOW = {"TF_CPP_MIN_LOG_LEVEL": "3"}
 ONE_THREAD = {"OMP_NUM_THREADS": "1"}  # small products are slower with two, and much slower on a busy machine
@@ -35,14 +37,24 @@ def certificates(session: nox.Session) -> Path:
     return folder
 
 
-def module_of(backend: str) -> str:
-    """The dotted name of a backend's module."""
-    return "vae_rosetta.shared.oracle" if backend == "oracle" else f"vae_rosetta.implementations.{backend}_vae"
+def install_port(session: nox.Session, backend: str, *extras: str) -> None:
+    """Installs a port as a user would get it and builds its program, if it has one; skips if its tool is missing."""
+    port = PORTS[backend]
+    own = [backend] if backend in PROJECT["project"]["optional-dependencies"] else []
+    install(session, *(own or ["app"]), *extras)
+    if port.program is not None:
+        if shutil.which(port.program.build[0]) is None:
+            session.skip(f"{backend} is built by {port.program.build[0]}, which is not installed")
+        where = f"from vae_rosetta.implementations.ports import PORTS; print(PORTS[{backend!r}].folder)"
+        with session.chdir(tempfile.gettempdir()):  # the installed package, not the checkout
+            folder = str(session.run("python", "-c", where, silent=True)).strip()
+        with session.chdir(folder):
+            session.run(*port.program.build, external=True)
 
 
 def grade_on_seeds(session: nox.Session, backend: str, *options: str) -> None:
     """A true backend on 200 networks, pictures and noises that no vector holds: an alarm is an error."""
-    words = ("seeds", module_of(backend), "--seeds", "200", *options)
+    words = ("seeds", PORTS[backend].module, "--seeds", "200", *options)
     session.run("python", "-m", "vae_rosetta.conformance.meta", *words, env={**ONE_THREAD, **QUIET_TENSORFLOW})
 
 
@@ -73,12 +85,13 @@ def tests(session: nox.Session) -> None:
 @nox.parametrize("backend", BACKENDS)
 def conformance(session: nox.Session, backend: str) -> None:
     """One backend against the specification, alone in its virtualenv: nox -s "conformance(torch)"."""
+    port = PORTS[backend]
     certificate = certificates(session) / f"{backend}.json"
     certificate.unlink(missing_ok=True)
+    install_port(session, backend, "conformance")
     GRADED.append(backend)
     with contextlib.suppress(ValueError):  # sessions in parallel cannot queue one: `nox -s matrix` follows by hand
         session.notify("matrix", posargs=())  # once, after all that were chosen, whatever they find
-    install(session, backend if backend != "oracle" else "app", "conformance")
     with (
         tempfile.TemporaryDirectory() as elsewhere,
         session.chdir(elsewhere),
@@ -88,14 +101,17 @@ def conformance(session: nox.Session, backend: str) -> None:
             "python",
             "-m",
             "vae_rosetta.conformance",
-            module_of(backend),
+            port.module,
             *report,
             *session.posargs,
             env=QUIET_TENSORFLOW,
         )
-        if backend != "oracle":
-            session.run(*SUITE, "mixed", module_of(backend), env=QUIET_TENSORFLOW)
-    if backend != "oracle":
+        if "mixed_bfloat16" in port.offers:
+            session.run(*SUITE, "mixed", port.module, env=QUIET_TENSORFLOW)
+        else:
+            session.log(f"{backend} offers no mixed precision: not graded")
+    session.run("pytest", "tests/test_ports.py", "-k", backend, env=QUIET_TENSORFLOW)
+    if (ROOT / "implementations" / f"{backend}_vae" / "model.py").exists():
         session.run("pytest", "tests/standalone", "--framework", backend, env=QUIET_TENSORFLOW)
 
 
@@ -120,7 +136,7 @@ def mutants(session: nox.Session) -> None:
     install(session, "torch", "conformance")
     session.run("python", "-m", "vae_rosetta.conformance.meta", *session.posargs, env=ONE_THREAD)
     session.run("pytest", "tests/frameworks", "conformance/meta/test_audit.py", env=ONE_THREAD)
-    for backend in ("oracle", "torch"):  # what is installed here; the session `seeds` grades all four
+    for backend in ("oracle", "torch"):  # what is installed here; the session `seeds` grades all
         grade_on_seeds(session, backend)
 
 
@@ -128,7 +144,7 @@ def mutants(session: nox.Session) -> None:
 @nox.parametrize("backend", BACKENDS)
 def seeds(session: nox.Session, backend: str) -> None:
     """One true backend on 200 fresh seeds, in one to three minutes: no alarm may sound. nox -s "seeds(jax)"."""
-    install(session, backend if backend != "oracle" else "app", "conformance")
+    install_port(session, backend, "conformance")
     grade_on_seeds(session, backend, *session.posargs)
 
 

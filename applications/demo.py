@@ -27,7 +27,7 @@ from rich.table import Table
 from vae_rosetta.applications import pictures, runs
 from vae_rosetta.applications.errors import OneLineErrors
 from vae_rosetta.applications.runs import Json
-from vae_rosetta.implementations.ports import BACKENDS, missing_packages
+from vae_rosetta.implementations import ports
 from vae_rosetta.shared import files
 
 FLOAT64_LIMIT: Final = 1e-9  # seen: 2e-15
@@ -36,7 +36,7 @@ JUDGED_STEPS: Final = 32  # of a float32 run: an epoch of mnist-5k
 REPORT: Final = "demo.json"
 PICTURE: Final = "side-by-side.png"
 _REFERENCE: Final = "oracle"
-_FRAMEWORKS: Final = tuple(name for name in BACKENDS if name != _REFERENCE)
+_FRAMEWORKS: Final = tuple(port.word for port in ports.FRAMEWORKS)
 _DIGITS: Final = 10  # images in each row of the picture
 
 
@@ -67,7 +67,7 @@ class Finding(NamedTuple):
 @click.option(
     "--out", type=click.Path(path_type=Path), default="demo", show_default=True, help="Folder for the results."
 )
-@click.option("--backends", help=f"Some of {','.join(_FRAMEWORKS)},{_REFERENCE}.  [default: all]")
+@click.option("--backends", help=f"Some of {','.join(ports.PORTS)}.  [default: {','.join(_FRAMEWORKS)}]")
 @click.option("--data", default="mnist-5k", show_default=True, help="As for vae train.")
 @click.option("--epochs", type=click.IntRange(min=1), default=5, show_default=True)
 @click.option("--force", is_flag=True, help="Replace the results that are already in --out.")
@@ -177,13 +177,16 @@ def _one_digit(number: float) -> float:
 
 
 def _check_installed(names: Sequence[str]) -> None:
-    if unknown := [name for name in names if name not in BACKENDS]:
-        raise ValueError(f"backends: got {', '.join(unknown)}; expected some of {', '.join(BACKENDS)}")
-    if absent := [name for name in names if missing_packages(name)]:
-        extras = ",".join(absent)
+    if unknown := [name for name in names if name not in ports.PORTS]:
+        raise ValueError(f"backends: got {', '.join(unknown)}; expected some of {', '.join(ports.PORTS)}")
+    absent = [name for name in names if name not in ports.installed()]
+    if extras := [name for name in absent if ports.PORTS[name].missing_packages()]:
         raise ModuleNotFoundError(
-            f"backends: not installed: {', '.join(absent)}; try: pip install 'vae-rosetta[{extras}]', or name others"
+            f"backends: not installed: {', '.join(extras)}; try: pip install 'vae-rosetta[{','.join(extras)}]', "
+            "or name others"
         )
+    for name in absent:
+        ports.backend(name)  # which says what helps
 
 
 def _folder(out: Path, name: str, dtype: str) -> Path:

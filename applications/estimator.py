@@ -221,7 +221,7 @@ class VAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
 
     def _check_parameters(self) -> None:
         if self.backend is not None:
-            checks.one_of("backend", self.backend, ports.BACKENDS)
+            checks.one_of("backend", self.backend, ports.PORTS)
         for name in ("latent_dim", "hidden_dim", "epochs", "batch_size", "score_draws"):
             checks.count(name, getattr(self, name))
         checks.one_of("scaling", self.scaling, SCALINGS)

@@ -16,8 +16,7 @@ from vae_rosetta.applications.progress import Report
 from vae_rosetta.applications.runs import Json
 from vae_rosetta.applications.startup import load_backend, load_model
 from vae_rosetta.applications.versions import versions
-from vae_rosetta.implementations.ports import backend as backend_module
-from vae_rosetta.implementations.ports import missing_packages
+from vae_rosetta.implementations import ports
 from vae_rosetta.shared import datasets, parameters, recipe, spec
 from vae_rosetta.shared.contract import Array, Backend, Trainable
 from vae_rosetta.shared.datasets import Dataset
@@ -138,8 +137,8 @@ def resume(folder: Path, given: Mapping[str, Any]) -> None:
 
 def _check_installed(name: str) -> None:
     """Before the data are read: a missing framework is told at once."""
-    if missing_packages(name):
-        backend_module(name)
+    if name not in ports.installed():
+        ports.backend(name)
 
 
 def _load_data(settings: Settings) -> tuple[Dataset, Settings]:

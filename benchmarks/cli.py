@@ -14,13 +14,7 @@ try:
 except ModuleNotFoundError as error:
     raise SystemExit("Error: the benchmark needs click and rich; try: pip install 'vae-rosetta[app]'") from error
 
-# Ours, and the packages that each needs.
-OURS: Final = {
-    "vae_rosetta.implementations.torch_vae": ("torch",),
-    "vae_rosetta.implementations.tensorflow_vae": ("tensorflow", "keras"),
-    "vae_rosetta.implementations.jax_vae": ("jax", "flax", "optax"),
-}
-
+from vae_rosetta.implementations.ports import FRAMEWORKS
 
 _TARGET: Final = 106.0  # nats: public logs of the 784-400-20 example reach it at epoch 10
 
@@ -211,14 +205,11 @@ def _modules(given: tuple[str, ...]) -> list[str]:
             raise ValueError(f"MODULE: got {name!r}; expected a dotted name, as in an import statement")
         if given.count(name) > 1:
             raise ValueError(f"MODULE: got {name!r} {given.count(name)} times; expected each once")
-    installed = [
-        module
-        for module, packages in OURS.items()
-        if all(map(importlib.util.find_spec, ("implementations", *packages)))
-    ]
+    installed = [port.module for port in FRAMEWORKS if not port.lacks()]
     if not given and not installed:
+        ours = ", ".join(port.module for port in FRAMEWORKS)
         raise ModuleNotFoundError(
-            f"MODULE: none given, and none of {', '.join(OURS)} can run; try: pip install 'vae-rosetta[all]'"
+            f"MODULE: none given, and none of {ours} can run; try: pip install 'vae-rosetta[all]'"
         )
     return list(given or installed)
 

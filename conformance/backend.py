@@ -66,7 +66,7 @@ def _lacking(load: Callable[..., object]) -> str:
 
 
 def _spoken(command: str, timeout: float | None) -> Backend:
-    from vae_rosetta.conformance.command import backend  # here, so that a module is graded without it
+    from vae_rosetta.shared.process import backend  # here, so that a module is graded without it
 
     try:
         return cast(Backend, backend(command) if timeout is None else backend(command, timeout=timeout))

@@ -1,38 +1,88 @@
-"""The scripts: the same VAE in PyTorch, TensorFlow and JAX. Importing this package imports none of them.
+"""The ports: one row for each. Whoever needs to know about ports reads the rows, which import no framework.
 
-`BACKENDS` maps the one word that names a backend everywhere (command line, extra, test session) to its module.
+One word names a port everywhere: its folder `<word>_vae`, its extra in `pyproject.toml`, `--backend <word>`,
+`nox -s "conformance(<word>)"`. A row names the packages that a port needs; their least versions are the extra's.
 """
 
 import importlib
 import importlib.util
+from collections.abc import Mapping
+from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Final, cast
+from typing import TYPE_CHECKING, Final, NamedTuple, cast
 
-if TYPE_CHECKING:  # what is known of a backend without importing it costs nothing, not even NumPy
+if TYPE_CHECKING:  # what is known of a port without importing it costs nothing, not even NumPy
     from vae_rosetta.shared.contract import Backend
 
-BACKENDS: Final = MappingProxyType(  # the first that is installed is the default
-    {
-        "torch": "vae_rosetta.implementations.torch_vae",
-        "tensorflow": "vae_rosetta.implementations.tensorflow_vae",
-        "jax": "vae_rosetta.implementations.jax_vae",
-        "oracle": "vae_rosetta.shared.oracle",
-    }
-)
 
-REQUIRES: Final = MappingProxyType(
-    {"torch": ("torch",), "tensorflow": ("tensorflow", "keras"), "jax": ("jax", "flax", "optax"), "oracle": ()}
+class Program(NamedTuple):
+    """What answers the requests of `conformance/PROTOCOL.md`, for a port that is not written in Python."""
+
+    file: str  # what the build leaves, in the port's folder
+    build: tuple[str, ...]  # the command that builds it, run in the port's folder
+    runner: tuple[str, ...] = ()  # what runs the file where it does not run by itself: ("java", "-jar")
+
+
+class Port(NamedTuple):
+    """A row."""
+
+    word: str
+    language: str
+    module: str  # `describe` and `load`: see `shared/contract.py`
+    packages: tuple[str, ...] = ()  # beside NumPy, as they are imported and as they are installed
+    # Beyond the forward passes and their losses: a model's abilities, as the suite calls them, and dtypes of `load`.
+    offers: frozenset[str] = frozenset()
+    program: Program | None = None  # what the module runs
+
+    @property
+    def folder(self) -> Path:
+        """Where its files are; the oracle's are in `shared`."""
+        return Path(__file__).with_name(f"{self.word}_vae")
+
+    def command(self) -> list[str]:
+        """The words that run its program.
+
+        Raises:
+            ModuleNotFoundError: it is not built; the message says how to build it.
+        """
+        assert self.program is not None
+        if lacks := self.lacks():
+            raise ModuleNotFoundError(f"backend: {self.word!r} {lacks}")
+        return [*self.program.runner, str(self.folder / self.program.file)]
+
+    def missing_packages(self) -> list[str]:
+        """The packages that it needs and that are not installed."""
+        return [package for package in self.packages if importlib.util.find_spec(package) is None]
+
+    def lacks(self) -> str:
+        """Why it cannot be used here and what helps, in one line; empty if it can."""
+        if missing := self.missing_packages():
+            return f"needs {', '.join(missing)}: not installed; try: pip install 'vae-rosetta[{self.word}]'"
+        if self.program is not None and not (self.folder / self.program.file).is_file():
+            return f"is not built; run: cd {self.folder} && {' '.join(self.program.build)}"
+        return ""
+
+
+FULL: Final = frozenset({"train", "sample", "loss_on_probabilities", "float64"})
+MIXED: Final = "mixed_bfloat16"
+
+_HERE: Final = "vae_rosetta.implementations"
+_ROWS: Final = (  # the first that can be used is the default
+    Port("torch", "Python", f"{_HERE}.torch_vae", ("torch",), FULL | {MIXED}),
+    Port("tensorflow", "Python", f"{_HERE}.tensorflow_vae", ("tensorflow", "keras"), FULL | {MIXED}),
+    Port("jax", "Python", f"{_HERE}.jax_vae", ("jax", "flax", "optax"), FULL | {MIXED}),
+    Port("oracle", "Python", "vae_rosetta.shared.oracle", (), FULL),
+    Port("c", "C", f"{_HERE}.c_vae", (), frozenset({"train", "float64"}), Program("build/vae-c", ("make",))),
 )
+PORTS: Final[Mapping[str, Port]] = MappingProxyType({port.word: port for port in _ROWS})
+# What the demonstration compares and the benchmark measures if none is named: neither the reference, nor programs, each
+# request to which goes through files.
+FRAMEWORKS: Final = tuple(port for port in _ROWS if port.word != "oracle" and port.program is None)
 
 
 def installed() -> list[str]:
-    """The backends whose frameworks are installed, without importing them; `oracle` is always among them."""
-    return [name for name in BACKENDS if not missing_packages(name)]
-
-
-def missing_packages(name: str) -> list[str]:
-    """The packages that backend `name` needs and that are not installed."""
-    return [package for package in REQUIRES[name] if importlib.util.find_spec(package) is None]
+    """The ports that can be used here, told without importing them; `oracle` is always among them."""
+    return [port.word for port in PORTS.values() if not port.lacks()]
 
 
 def backend(name: str) -> "Backend":
@@ -40,13 +90,10 @@ def backend(name: str) -> "Backend":
 
     Raises:
         ValueError: unknown name; the message lists the known ones.
-        ModuleNotFoundError: its framework is not installed; the message says how to get it.
+        ModuleNotFoundError: its framework is not installed, or its program not built; the message says what helps.
     """
-    if name not in BACKENDS:
-        raise ValueError(f"backend: got {name!r}; expected one of {', '.join(BACKENDS)}")
-    if missing := missing_packages(name):
-        raise ModuleNotFoundError(
-            f"backend: {name!r} needs {', '.join(missing)}: not installed; try: pip install 'vae-rosetta[{name}]'",
-            name=missing[0],
-        )
-    return cast("Backend", importlib.import_module(BACKENDS[name]))
+    if name not in PORTS:
+        raise ValueError(f"backend: got {name!r}; expected one of {', '.join(PORTS)}")
+    if lacks := PORTS[name].lacks():
+        raise ModuleNotFoundError(f"backend: {name!r} {lacks}")
+    return cast("Backend", importlib.import_module(PORTS[name].module))

@@ -1,5 +1,6 @@
 """The `vae` command as a whole: help, version, the list of backends, and how errors end."""
 
+import importlib.metadata
 import importlib.util
 import os
 import re
@@ -16,10 +17,10 @@ from click.testing import CliRunner
 from vae_rosetta.applications import training
 from vae_rosetta.applications.cli import vae
 from vae_rosetta.applications.errors import OneLineErrors
-from vae_rosetta.implementations.ports import BACKENDS, REQUIRES
+from vae_rosetta.implementations.ports import PORTS, Port
 
 ROOT = Path(__file__).parents[1]
-HEAVY = {"numpy", "matplotlib", "PIL", "rich", "mlxtend", "pooch"}.union(*REQUIRES.values())
+HEAVY = {"numpy", "matplotlib", "PIL", "rich", "mlxtend", "pooch"}.union(*(port.packages for port in PORTS.values()))
 
 
 def run_vae(*arguments: str, options: tuple[str, ...] = ()) -> subprocess.CompletedProcess[str]:
@@ -63,12 +64,24 @@ def test_version_names_the_specification_too() -> None:
 
 def test_backends_tells_how_to_install_what_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda *_: None)
-    result = CliRunner(env={"COLUMNS": "100"}).invoke(vae, ["backends"])
-    rows = {line.split()[0]: line.rstrip() for line in result.output.splitlines()}
-    assert list(rows) == ["backend", *BACKENDS]
-    assert re.search(r"no +needs torch: pip install 'vae-rosetta\[torch\]'$", rows["torch"])
-    assert re.search(r"no +needs jax, flax, optax: pip install 'vae-rosetta\[jax\]'$", rows["jax"])
-    assert re.search(r"yes +numpy \d", rows["oracle"])
+    monkeypatch.setattr(Port, "folder", Path("nowhere"))
+    result = CliRunner(env={"COLUMNS": "80"}).invoke(vae, ["backends"])
+    lines = [line.rstrip() for line in result.output.splitlines()]
+    table = [line.split() for line in lines[: len(PORTS) + 1]]
+    assert [row[0] for row in table] == ["backend", *PORTS]
+    assert table[list(PORTS).index("oracle") + 1][:4] == [
+        "oracle",
+        "Python",
+        "numpy",
+        importlib.metadata.version("numpy"),
+    ]
+    assert table[list(PORTS).index("c") + 1] == ["c", "C", "no", "yes", "no", "yes", "no"]
+    assert lines[len(PORTS) + 1 :] == [
+        "torch needs torch: not installed; try: pip install 'vae-rosetta[torch]'",
+        "tensorflow needs tensorflow, keras: not installed; try: pip install 'vae-rosetta[tensorflow]'",
+        "jax needs jax, flax, optax: not installed; try: pip install 'vae-rosetta[jax]'",
+        "c is not built; run: cd nowhere && make",
+    ]
 
 
 @pytest.mark.parametrize(

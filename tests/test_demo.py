@@ -16,6 +16,7 @@ from PIL import Image
 
 from vae_rosetta.applications import demo, runs
 from vae_rosetta.applications.cli import vae
+from vae_rosetta.implementations.ports import Port
 
 ROOT = Path(__file__).parents[1]
 
@@ -45,7 +46,7 @@ def error(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> fl
             path.write_text("".join(json.dumps(line) + "\n" for line in (first, *others)))
 
     monkeypatch.setattr(demo, "_vae", play)
-    monkeypatch.setattr(demo, "missing_packages", lambda _: [])
+    monkeypatch.setattr(Port, "lacks", lambda port: "")
     return float(factor)
 
 
@@ -122,7 +123,7 @@ def test_rows_that_are_no_images_get_no_picture(tmp_path: Path) -> None:
     [
         ((), "backends: not installed: torch, tensorflow, jax; try: pip install 'vae-rosetta[torch,tensorflow,jax]'"),
         (("--backends", "oracle,jax"), "backends: not installed: jax; try: pip install 'vae-rosetta[jax]'"),
-        (("--backends", "mxnet"), "backends: got mxnet; expected some of torch, tensorflow, jax, oracle"),
+        (("--backends", "mxnet"), "backends: got mxnet; expected some of torch, tensorflow, jax, oracle, c"),
     ],
 )
 def test_missing_backends_are_told(

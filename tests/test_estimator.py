@@ -264,8 +264,8 @@ def test_fitted_model_can_move_to_another_backend(monkeypatch: pytest.MonkeyPatc
     x = data()
     vae = small().fit(x)
     z = vae.transform(x)
-    monkeypatch.setattr(ports, "BACKENDS", {"elsewhere": "vae_rosetta.shared.oracle"})
-    monkeypatch.setattr(ports, "REQUIRES", {"elsewhere": ()})
+    elsewhere = ports.Port("elsewhere", "Python", "vae_rosetta.shared.oracle")
+    monkeypatch.setattr(ports, "PORTS", {"elsewhere": elsewhere})
     lending._slots.clear()
     with pytest.raises(ValueError, match=r"^backend: got 'oracle'; expected one of elsewhere$"):
         vae.transform(x)

@@ -5,9 +5,9 @@ from typing import Final
 
 import click
 
-from vae_rosetta.implementations.ports import BACKENDS, installed
+from vae_rosetta.implementations.ports import PORTS, installed
 
-_FIRST_INSTALLED: Final = f"the first installed of {', '.join(BACKENDS)}"
+_FIRST_INSTALLED: Final = f"the first installed of {', '.join(PORTS)}"
 
 WHOLE: Final = click.IntRange(min=1)
 SEED: Final = click.IntRange(min=0)
@@ -15,9 +15,9 @@ PATH: Final = click.Path(path_type=Path)
 
 backend = click.option(
     "--backend",
-    type=click.Choice(list(BACKENDS)),
+    type=click.Choice(list(PORTS)),
     show_default=_FIRST_INSTALLED,
-    help="A framework, or NumPy (oracle).",
+    help="A port of the model; `vae backends` lists them.",
 )
 device = click.option(
     "--device",

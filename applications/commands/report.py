@@ -6,7 +6,7 @@ from typing import Any
 import click
 
 from vae_rosetta.applications.commands import options
-from vae_rosetta.implementations.ports import BACKENDS
+from vae_rosetta.implementations.ports import PORTS
 
 
 @click.command()
@@ -24,7 +24,7 @@ from vae_rosetta.implementations.ports import BACKENDS
 @click.option("--benchmark", type=options.PATH, metavar="RESULTS.json", help="Results of python -m benchmarks.")
 @click.option(
     "--backend",
-    type=click.Choice(list(BACKENDS)),
+    type=click.Choice(list(PORTS)),
     default="oracle",
     show_default=True,
     help="What decodes the weights of all runs; oracle is NumPy.",

@@ -5,8 +5,8 @@ The fastest of the libraries, by the median of its turns, is the roofline of a r
 
 import importlib
 import importlib.util
-from types import MappingProxyType
-from typing import Final, Protocol, cast
+from pathlib import Path
+from typing import Protocol, cast
 
 from vae_rosetta.benchmarks.products.shapes import Operands
 from vae_rosetta.shared.spec import Sizes
@@ -30,21 +30,15 @@ class Step(Protocol):
     def __call__(self) -> None: ...
 
 
-# Module and package of each. PyTorch comes twice: its own products, and those of the oneDNN that it brings along.
-KNOWN: Final = MappingProxyType(
-    {
-        "numpy": ("vae_rosetta.benchmarks.products.with_numpy", "numpy"),
-        "torch": ("vae_rosetta.benchmarks.products.with_torch", "torch"),
-        "torch-onednn": ("vae_rosetta.benchmarks.products.with_torch_onednn", "torch"),
-        "tensorflow": ("vae_rosetta.benchmarks.products.with_tensorflow", "tensorflow"),
-        "jax": ("vae_rosetta.benchmarks.products.with_jax", "jax"),
-    }
-)
+def known() -> list[str]:
+    """All libraries, each a module of this package: `with_torch_onednn.py` is torch-onednn, of the package torch."""
+    files = sorted(Path(__file__).parent.glob("with_*.py"))
+    return [file.stem.removeprefix("with_").replace("_", "-") for file in files]
 
 
 def installed() -> list[str]:
     """The libraries that are installed, without importing them."""
-    return [name for name, (_, package) in KNOWN.items() if importlib.util.find_spec(package) is not None]
+    return [name for name in known() if importlib.util.find_spec(name.partition("-")[0]) is not None]
 
 
 def load(name: str) -> Products:
@@ -53,7 +47,7 @@ def load(name: str) -> Products:
     Raises:
         ImportError: it cannot be imported.
     """
-    return cast(Products, importlib.import_module(KNOWN[name][0]))
+    return cast(Products, importlib.import_module(f"{__name__}.with_{name.replace('-', '_')}"))
 
 
 def step(name: str, sizes: Sizes, batch: int) -> Step:

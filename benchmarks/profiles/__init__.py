@@ -5,12 +5,12 @@ that compiles, and prints {"seconds": S, "steps": K, "operations": [{"name": ...
 those of all threads together: with two threads at work, a second has two.
 """
 
+import importlib
 import json
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from types import MappingProxyType
-from typing import Any, Final
+from typing import Any, Protocol, cast
 
 from rich.console import Console
 
@@ -19,14 +19,27 @@ from vae_rosetta.benchmarks.plan import Plan
 from vae_rosetta.benchmarks.profiles.operations import Operation, Profile
 from vae_rosetta.shared.datasets import Dataset
 
-# By what a backend's describe() calls its framework.
-PROFILERS: Final = MappingProxyType(
-    {
-        "torch": "vae_rosetta.benchmarks.profiles.with_torch",
-        "tensorflow": "vae_rosetta.benchmarks.profiles.with_xla",
-        "jax": "vae_rosetta.benchmarks.profiles.with_xla",
-    }
-)
+
+class Profiler(Protocol):
+    """A framework's module in this package: `with_torch.py`, by what a backend's `describe` calls its framework."""
+
+    def operations(self, work: Callable[[], None]) -> list[Operation]:
+        """Every operation of `work`, with the time that it took."""
+        ...
+
+
+def profiler(framework: str) -> Profiler:
+    """The profiler of a framework, which is imported now.
+
+    Raises:
+        ValueError: none is known here.
+    """
+    known = [file.stem.removeprefix("with_") for file in sorted(Path(__file__).parent.glob("with_*.py"))]
+    if framework not in known:
+        raise ValueError(
+            f"got the framework {framework!r}, whose profiler is not known here; expected {', '.join(known)}"
+        )
+    return cast(Profiler, importlib.import_module(f"{__name__}.with_{framework}"))
 
 
 def profile(module: str, images: Path, batch: int, dtype: str) -> Profile:

@@ -4,7 +4,7 @@ import importlib
 import json
 import sys
 import time
-from typing import Any, cast
+from typing import cast
 
 from vae_rosetta.benchmarks import data, profiles
 from vae_rosetta.benchmarks.worker import SEED, train_calls
@@ -17,11 +17,7 @@ def main() -> None:
     """The entry point."""
     name, images, batch, dtype = sys.argv[1:]
     module = cast(Backend, importlib.import_module(name))
-    framework = module.describe()["framework"]
-    if framework not in profiles.PROFILERS:
-        known = ", ".join(profiles.PROFILERS)
-        raise ValueError(f"got the framework {framework!r}, whose profiler is not known here; expected {known}")
-    profiler: Any = importlib.import_module(profiles.PROFILERS[framework])
+    profiler = profiles.profiler(module.describe()["framework"])
     x = data.read_frozen(images)
     model = module.load(parameters.initial(SEED, Sizes(input_dim=x.shape[1])), dtype=dtype, device="auto")
     calls = train_calls(x, model, int(batch))
@@ -35,7 +31,7 @@ def main() -> None:
         seconds = time.perf_counter() - started
 
     epoch()  # compiles
-    operations = profiler.operations(framework, epoch)
+    operations = profiler.operations(epoch)
     answer = {
         "seconds": seconds,
         "steps": sum(len(order) for order, _ in calls),

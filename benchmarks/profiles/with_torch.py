@@ -8,7 +8,7 @@ from torch.profiler import ProfilerActivity
 from vae_rosetta.benchmarks.profiles.operations import Operation
 
 
-def operations(_: str, work: Callable[[], None]) -> list[Operation]:
+def operations(work: Callable[[], None]) -> list[Operation]:
     """Every operation of `work`."""
     activities = [ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if torch.cuda.is_available() else [])]
     with torch.profiler.profile(activities=activities) as profiler:

@@ -15,10 +15,9 @@ import numpy as np
 import pytest
 
 import vae_rosetta
-from vae_rosetta.conformance import command
-from vae_rosetta.conformance.process import CommandError, Runner
-from vae_rosetta.shared import parameters
+from vae_rosetta.shared import parameters, process
 from vae_rosetta.shared.contract import Array
+from vae_rosetta.shared.process import CommandError, Runner, adapter
 from vae_rosetta.shared.spec import Sizes
 
 SIZES: Final = Sizes(2, 1, 1)
@@ -81,7 +80,7 @@ def port(tmp_path: Path) -> Port:
 
 
 def _encode(text: str) -> tuple[Array, Array]:
-    return command.backend(text).load(parameters.initial(0, SIZES)).encode(X)
+    return process.backend(text).load(parameters.initial(0, SIZES)).encode(X)
 
 
 def test_answer_of_a_port_arrives(port: Port) -> None:
@@ -126,7 +125,7 @@ def test_refusal_of_the_port_is_raised(port: Port, kind: str, error: type[Except
 def test_late_answer_is_an_error(port: Port) -> None:
     text = port("pass", "time.sleep(60)")
     with pytest.raises(CommandError, match=r"^describe: no response within 0.2 s \(--timeout SECONDS allows more\)$"):
-        command.backend(text, timeout=0.2)
+        process.backend(text, timeout=0.2)
 
 
 DESCRIPTIONS: Final = {
@@ -143,7 +142,7 @@ DESCRIPTIONS: Final = {
 @pytest.mark.parametrize(("change", "message"), DESCRIPTIONS.values(), ids=DESCRIPTIONS.keys())
 def test_description_is_checked(port: Port, change: str, message: str) -> None:
     with pytest.raises(CommandError, match=message):
-        command.backend(port("pass", change))
+        process.backend(port("pass", change))
 
 
 @pytest.mark.parametrize(
@@ -157,26 +156,26 @@ def test_description_is_checked(port: Port, change: str, message: str) -> None:
 )
 def test_command_that_cannot_be_run(text: str, error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=message):
-        command.backend(text)
+        process.backend(text)
 
 
 @pytest.mark.parametrize("timeout", [0.0, -1.0, float("nan"), float("inf")])
 def test_timeout_must_be_positive(timeout: float) -> None:
     with pytest.raises(ValueError, match="timeout: got"):
-        command.backend("port", timeout=timeout)
+        process.backend("port", timeout=timeout)
 
 
 def test_absent_operations_are_absent_methods(port: Port) -> None:
-    backend = command.backend(port())
+    backend = process.backend(port())
     assert backend.describe() == {"framework": "none", "version": "1"}
     model = backend.load(parameters.initial(0, SIZES))
-    methods = {name for name in ("params", "state", *command.ANSWERS) if hasattr(model, name)}
+    methods = {name for name in ("params", "state", *adapter.ANSWERS) if hasattr(model, name)}
     assert methods == {"params", "encode"}
 
 
 def test_what_cannot_be_sent_is_refused_here(port: Port, tmp_path: Path) -> None:
     text = port("pass", "DESCRIPTION['operations'] += ' generate'")
-    backend = command.backend(text, keep=tmp_path / "kept")
+    backend = process.backend(text, keep=tmp_path / "kept")
     params = parameters.initial(0, SIZES)
     model = backend.load(params)
     asked = len(list((tmp_path / "kept").iterdir()))
@@ -198,13 +197,13 @@ def test_what_cannot_be_sent_is_refused_here(port: Port, tmp_path: Path) -> None
 
 
 def test_one_process_serves_all_requests(port: Port) -> None:
-    backend = command.backend(port("answer(response, {'pid': str(os.getpid())}, mu=[0], logvar=[0])", end=SERVE))
+    backend = process.backend(port("answer(response, {'pid': str(os.getpid())}, mu=[0], logvar=[0])", end=SERVE))
     first, second = (backend.ask("encode", {}, {}).metadata["pid"] for _ in range(2))
     assert first == second
 
 
 def test_process_that_dies_is_named_and_replaced(port: Port, tmp_path: Path) -> None:
-    backend = command.backend(port("sys.exit('out of luck')", end=SERVE))
+    backend = process.backend(port("sys.exit('out of luck')", end=SERVE))
     for _ in range(2):
         model = backend.load(parameters.initial(0, SIZES))  # a new process, the second time
         with pytest.raises(CommandError, match=r"encode: .* exit code 1; last line of its stderr: out of luck$"):
@@ -218,7 +217,7 @@ def test_process_that_never_says_done_is_late(tmp_path: Path) -> None:
 
 
 def test_files_are_gone_with_the_backend(port: Port) -> None:
-    backend = command.backend(port())
+    backend = process.backend(port())
     folder = backend._folder
     backend.load(parameters.initial(0, SIZES)).encode(X)
     assert {path.name for path in folder.iterdir()} == {"stderr.txt"}
@@ -286,7 +285,7 @@ def test_oracle_passes_through_the_protocol(tmp_path: Path) -> None:
     script = tmp_path / "oracle_port.py"
     script.write_text(ORACLE, encoding="utf-8")
     text = shlex.join([sys.executable, str(script)])
-    module = f"from conformance import command\nbackend = command.backend({text!r})\n"
+    module = f"from shared import process\nbackend = process.backend({text!r})\n"
     (tmp_path / "oracle_vae.py").write_text(
         module + "describe, load = backend.describe, backend.load\n", encoding="utf-8"
     )

@@ -45,7 +45,7 @@ def test_plugin_wants_exactly_one(module: str | None, command: str | None, got: 
         backend.find(module, command)
 
 
-class _Speakers(ModuleType):
+class _Commands(ModuleType):
     """Stands for the module that talks to commands."""
 
     asked: ClassVar[list[str]] = []
@@ -58,9 +58,9 @@ class _Speakers(ModuleType):
 
 
 def test_command_is_handed_over_as_it_stands(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "vae_rosetta.conformance.command", _Speakers("vae_rosetta.conformance.command"))
+    monkeypatch.setitem(sys.modules, "vae_rosetta.shared.process", _Commands("vae_rosetta.shared.process"))
     assert backend.find(None, "java -jar port.jar") is oracle
-    assert _Speakers.asked == ["java -jar port.jar"]
+    assert _Commands.asked == ["java -jar port.jar"]
     with pytest.raises(BackendError, match=r"--vae-command: cannot use './gone': no such file"):
         backend.find(None, "./gone")
 
@@ -69,7 +69,7 @@ def test_module_is_graded_without_the_commands(tmp_path: Path) -> None:
     """The talk to processes is imported for a command alone."""
     (tmp_path / "port.py").write_text(WHOLE, encoding="utf-8")
     source = (
-        "import sys\nsys.modules['vae_rosetta.conformance.command'] = None\n"
+        "import sys\nsys.modules['vae_rosetta.shared.process'] = None\n"
         "from vae_rosetta.conformance.__main__ import main\nsys.exit(main())"
     )
     run = suite(tmp_path, "port", "-q", "-k", "test_loss and tiny", python=("-c", source))

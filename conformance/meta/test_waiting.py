@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from vae_rosetta.conformance import command
 from vae_rosetta.conformance.meta.strangers import ROOT, WHOLE, grade, suite
-from vae_rosetta.conformance.process import CommandError
+from vae_rosetta.shared import process
+from vae_rosetta.shared.process import CommandError, adapter
 
 # Answers `describe`; of all else it hears nothing.
 DEAF = """
@@ -68,8 +68,8 @@ def _ctrl_c_works() -> Iterator[None]:
 
 def test_operation_that_hangs_is_given_up(deaf: str) -> None:
     """What does not answer twice is asked no more, and says so at once; a run of many cases comes to its end."""
-    backend = command.backend(deaf, timeout=1.0)
-    for _ in range(command.PATIENCE):
+    backend = process.backend(deaf, timeout=1.0)
+    for _ in range(adapter.PATIENCE):
         with pytest.raises(CommandError, match=r"load: no response within 1 s \(--timeout SECONDS allows more\)"):
             backend.load({})
     started = time.perf_counter()

@@ -4,7 +4,7 @@
    which the protocol rules out. A request that is not such a file is the fault of whoever sent it, not of an argument:
    the process says so on stderr and ends with code 2. */
 
-#include "speaker.h"
+#include "vae.h"
 
 #include <float.h>
 #include <math.h>

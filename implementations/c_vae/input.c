@@ -3,7 +3,7 @@
    A bad argument ends the operation: `refuse` goes back to `answer_request`, and the response is an error naming the
    argument, what it was and what was expected. */
 
-#include "speaker.h"
+#include "vae.h"
 
 #include <math.h>
 #include <stdarg.h>

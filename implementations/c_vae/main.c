@@ -1,8 +1,8 @@
 /* Reads a request, runs its operation, writes the response.
 
-   `vae-speaker REQUEST RESPONSE` answers one request; `vae-speaker` alone answers one for each line of stdin. */
+   `vae-c REQUEST RESPONSE` answers one request; `vae-c` alone answers one for each line of stdin. */
 
-#include "speaker.h"
+#include "vae.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -244,7 +244,7 @@ int main(int count, char **arguments)
         return 0;
     }
     if (count != 3) {
-        fputs("usage: vae-speaker [REQUEST RESPONSE]\n", stderr);
+        fputs("usage: vae-c [REQUEST RESPONSE]\n", stderr);
         return 2;
     }
     answer_request(arguments[1], arguments[2]);

@@ -2,7 +2,7 @@
 
    float32 means float32 in, out and in what a training state holds; the arithmetic between is double. */
 
-#include "speaker.h"
+#include "vae.h"
 
 #include <math.h>
 #include <string.h>

@@ -14,7 +14,7 @@ from vae_rosetta.benchmarks.profiles.operations import Operation, Profile
 
 PROFILER = """
 from vae_rosetta.benchmarks.profiles.operations import Operation
-def operations(framework, work):
+def operations(work):
     work()
     return [Operation("add", 0.001), Operation("multiply", 0.003)]
 """
@@ -26,7 +26,9 @@ def test_profile_is_of_the_calls_to_train_longest_first(
     images = np.random.default_rng(0).random((300, 16), dtype=np.float32)
     np.save(tmp_path / "images.npy", images)
     (tmp_path / "sitecustomize.py").write_text(
-        "import vae_rosetta.benchmarks.profiles as p; p.PROFILERS = {'numpy': 'fake_profiler'}", encoding="utf-8"
+        "import sys, fake_profiler, vae_rosetta.benchmarks.profiles as p\n"
+        "p.profiler = {'numpy': fake_profiler}.__getitem__\n",
+        encoding="utf-8",
     )
     (tmp_path / "fake_profiler.py").write_text(PROFILER, encoding="utf-8")
     monkeypatch.chdir(tmp_path)
@@ -51,5 +53,5 @@ def test_a_framework_without_a_profiler_is_told() -> None:
     assert (result.exit_code, result.stdout) == (1, "")
     assert result.stderr == (
         "Error: vae_rosetta.shared.oracle: got the framework 'numpy', whose profiler is not known here; expected "
-        "torch, tensorflow, jax\n"
+        "jax, tensorflow, torch\n"
     )

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from vae_rosetta.implementations.ports import REQUIRES
+from vae_rosetta.implementations.ports import FRAMEWORKS
 from vae_rosetta.shared import oracle, spec
 from vae_rosetta.shared.contract import Array
 
@@ -31,7 +31,7 @@ optimizer = nnx.Optimizer(vae, lifted.adam(1e-3), wrt=nnx.Param)
 loader = [jnp.tile(jnp.linspace(0, 1, 784), (8, 1))]
 {_TRAINS}""",
 }
-PACKAGES = {name: set(packages) for name, packages in REQUIRES.items()}
+PACKAGES = {port.word: set(port.packages) for port in FRAMEWORKS}
 
 
 def test_default_size_is_the_classic_one(framework: Any) -> None:

@@ -15,7 +15,7 @@ _TAIL: Final = 4096  # bytes of stderr that its last line is looked for in
 _GRACE: Final = 1.0  # seconds that a process has to end by itself
 
 
-class CommandError(RuntimeError):
+class CommandError(OSError):
     """The command cannot be run, or does not keep to the protocol."""
 
 
@@ -26,8 +26,8 @@ class LateError(CommandError):
 class Runner:
     """Runs a command; its stderr goes to a file, of which the last line is quoted when it fails."""
 
-    def __init__(self, words: Sequence[str], timeout: float, stderr: Path) -> None:
-        """`words` are the program and its arguments; `timeout` is that of one request, in seconds."""
+    def __init__(self, words: Sequence[str], timeout: float | None, stderr: Path) -> None:
+        """`words` are the program and its arguments; `timeout` is that of one request, in seconds; None: no limit."""
         self._words, self._timeout, self._stderr = list(words), timeout, stderr
         self._server: subprocess.Popen[bytes] | None = None
         self._lines: queue.Queue[bytes | None] = queue.Queue()
@@ -79,10 +79,10 @@ class Runner:
         with contextlib.suppress(OSError):  # it is gone; the queue says so below
             server.stdin.write(line)
             server.stdin.flush()
-        until = time.monotonic() + self._timeout
+        until = None if self._timeout is None else time.monotonic() + self._timeout
         while True:
             try:
-                said = self._lines.get(timeout=max(until - time.monotonic(), 0.0))
+                said = self._lines.get(timeout=None if until is None else max(until - time.monotonic(), 0.0))
             except queue.Empty:
                 hint = "; a command that serves prints the line 'done' after each response, and flushes"
                 raise self._late(operation, hint) from None

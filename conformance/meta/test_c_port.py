@@ -1,4 +1,4 @@
-"""The reference speaker in C: the suite accepts it, rejects wrong ones, and no malformed request harms it."""
+"""The port in C: the suite accepts it, rejects wrong ones, and no malformed request harms it."""
 
 import os
 import random
@@ -17,8 +17,8 @@ import safetensors.numpy
 
 import vae_rosetta
 from vae_rosetta import conformance
-from vae_rosetta.conformance import command
-from vae_rosetta.shared import parameters, spec
+from vae_rosetta.shared import parameters, process, spec
+from vae_rosetta.shared.process import adapter
 from vae_rosetta.shared.spec import Sizes
 
 HERE: Final = Path(conformance.__file__).parent
@@ -29,14 +29,14 @@ Build = Callable[..., Path]
 
 @pytest.fixture(scope="session")
 def build(tmp_path_factory: pytest.TempPathFactory) -> Build:
-    """Compiles the speaker, with a change to one of its files if one is given."""
+    """Compiles the program, with a change to one of its files if one is given."""
     compiler = next(filter(None, map(shutil.which, ("cc", "gcc", "clang"))), None)
     if compiler is None:
-        pytest.skip("no C compiler (cc, gcc or clang) is installed, so the reference speaker cannot be built")
+        pytest.skip("no C compiler (cc, gcc or clang) is installed, so the port in C cannot be built")
 
-    def compile_speaker(*flags: str, change: tuple[str, str, str] | None = None) -> Path:
-        folder = tmp_path_factory.mktemp("speaker")
-        for source in (HERE.parent / "implementations/c_vae").iterdir():
+    def compile_program(*flags: str, change: tuple[str, str, str] | None = None) -> Path:
+        folder = tmp_path_factory.mktemp("c")
+        for source in (HERE.parent / "implementations/c_vae").glob("*.[ch]"):
             shutil.copy(source, folder)
         if change:
             changed, old, new = change
@@ -45,42 +45,42 @@ def build(tmp_path_factory: pytest.TempPathFactory) -> Build:
             (folder / changed).write_text(text.replace(old, new), encoding="utf-8")
         warnings = ["-std=c99", "-Wall", "-Wextra", "-Wpedantic", "-Werror"]
         sources = sorted(str(path) for path in folder.glob("*.c"))
-        words = [compiler, *warnings, *flags, "-o", str(folder / "vae-speaker"), *sources, "-lm"]
+        words = [compiler, *warnings, *flags, "-o", str(folder / "vae-c"), *sources, "-lm"]
         done = subprocess.run(words, capture_output=True, text=True, timeout=120)
         if done.returncode and any("sanitize" in flag for flag in flags):
             pytest.skip(f"{compiler} has no sanitizers here: {done.stderr.splitlines()[-1:]}")
         assert done.returncode == 0, done.stderr
-        return folder / "vae-speaker"
+        return folder / "vae-c"
 
-    return compile_speaker
+    return compile_program
 
 
 @pytest.fixture(scope="session")
-def speaker(build: Build) -> Path:
-    """The reference speaker, optimised."""
+def program(build: Build) -> Path:
+    """The program, optimised."""
     return build("-O2")
 
 
 @pytest.fixture(scope="session")
-def checked_speaker(build: Build) -> Path:
+def checked_program(build: Build) -> Path:
     """The same, ended by any access outside its memory and any undefined operation."""
     return build("-O1", "-fsanitize=address,undefined", "-fno-sanitize-recover=all")
 
 
-def _grade(speaker: Path, folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
-    module = "from conformance import command\n"
+def _grade(program: Path, folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
+    module = "from shared import process\n"
     module += (
-        f"backend = command.backend({shlex.quote(str(speaker))!r})\ndescribe, load = backend.describe, backend.load\n"
+        f"backend = process.backend({shlex.quote(str(program))!r})\ndescribe, load = backend.describe, backend.load\n"
     )
-    (folder / "speaker_vae.py").write_text(module, encoding="utf-8")
+    (folder / "spoken_vae.py").write_text(module, encoding="utf-8")
     path = os.pathsep.join(filter(None, [str(Path(vae_rosetta.__file__).parents[1]), os.environ.get("PYTHONPATH", "")]))
-    words = [sys.executable, "-m", "vae_rosetta.conformance", "speaker_vae", "-q", "--no-header", "-rfs", *options]
+    words = [sys.executable, "-m", "vae_rosetta.conformance", "spoken_vae", "-q", "--no-header", "-rfs", *options]
     environment = {**os.environ, "PYTHONPATH": path, "COLUMNS": "200"}
     return subprocess.run(words, cwd=folder, env=environment, capture_output=True, text=True, timeout=300)
 
 
-def test_speaker_in_c_passes_every_chapter_but_the_absent_one(speaker: Path, tmp_path: Path) -> None:
-    run = _grade(speaker, tmp_path, "-k", "not mnist and not whole-run")  # whose hundreds of steps say nothing new
+def test_port_in_c_passes_every_chapter_but_the_absent_one(program: Path, tmp_path: Path) -> None:
+    run = _grade(program, tmp_path, "-k", "not mnist and not whole-run")  # whose hundreds of steps say nothing new
     assert run.returncode == 0, run.stdout + run.stderr
     skipped = [line for line in run.stdout.splitlines() if line.startswith("SKIPPED")]
     assert skipped
@@ -92,15 +92,15 @@ def test_speaker_in_c_passes_every_chapter_but_the_absent_one(speaker: Path, tmp
         assert re.search(rf"{chapter} +float32 \d\.\d+ .*float64 \d\.\d+", run.stdout), run.stdout
 
 
-WRONG_SPEAKERS: Final = {
+WRONG_PROGRAMS: Final = {
     "log of the standard deviation": ("vae.c", "exp(row->logvar[j] / 2.0)", "exp(row->logvar[j])", "forward"),
     "slope of relu at 0": ("vae.c", "if (!(hidden[i] > 0.0)) /*", "if (!(hidden[i] >= 0.0)) /*", "gradients"),
     "pixels unchecked": ("input.c", "if (x[i] < 0.0 || x[i] > 1.0)", "if (x[i] < 0.0)", "errors"),
 }
 
 
-@pytest.mark.parametrize(("file", "old", "new", "chapter"), WRONG_SPEAKERS.values(), ids=WRONG_SPEAKERS.keys())
-def test_wrong_speaker_is_rejected(build: Build, tmp_path: Path, file: str, old: str, new: str, chapter: str) -> None:
+@pytest.mark.parametrize(("file", "old", "new", "chapter"), WRONG_PROGRAMS.values(), ids=WRONG_PROGRAMS.keys())
+def test_wrong_program_is_rejected(build: Build, tmp_path: Path, file: str, old: str, new: str, chapter: str) -> None:
     run = _grade(
         build("-O1", change=(file, old, new)),
         tmp_path,
@@ -113,16 +113,16 @@ def test_wrong_speaker_is_rejected(build: Build, tmp_path: Path, file: str, old:
     assert re.search(rf"^FAILED .*test_{chapter}\.py", run.stdout, re.MULTILINE), run.stdout
 
 
-def test_state_of_another_size_is_refused(speaker: Path) -> None:
-    backend = command.backend(str(speaker))
+def test_state_of_another_size_is_refused(program: Path) -> None:
+    backend = process.backend(str(program))
     model, larger = (backend.load(parameters.initial(0, sizes)) for sizes in (SIZES, Sizes(3, 1, 1)))
     with pytest.raises(ValueError, match=r"state\['encoder.fc1.weight'\]: got shape \(1, 3\); expected \(1, 2\)"):
         model.load_state(larger.state())
     np.testing.assert_array_equal(model.state()["encoder.fc1.weight"], model.params()["encoder.fc1.weight"])
 
 
-def test_request_that_no_adapter_sends_is_refused(speaker: Path) -> None:
-    backend = command.backend(str(speaker))
+def test_request_that_no_adapter_sends_is_refused(program: Path) -> None:
+    backend = process.backend(str(program))
     options = {"dtype": "float32", "device": "auto"}
     with pytest.raises(ValueError, match=r"operation: got 'fit'; expected one of describe load "):
         backend.ask("fit", {}, options)
@@ -135,13 +135,13 @@ def test_request_that_no_adapter_sends_is_refused(speaker: Path) -> None:
         backend.ask("load_state", {**state, "adam.step": np.array(1, np.float32)}, options)
 
 
-def _answer(speaker: Path, request: bytes, folder: Path) -> tuple[int, str, bytes]:
+def _answer(program: Path, request: bytes, folder: Path) -> tuple[int, str, bytes]:
     """Exit code, stderr and response."""
     asked, answered = folder / "request", folder / "response"
     asked.write_bytes(request)
     answered.unlink(missing_ok=True)
     options = {"ASAN_OPTIONS": "exitcode=99:allocator_may_return_null=1", "UBSAN_OPTIONS": "exitcode=99"}
-    words, environment = [str(speaker), str(asked), str(answered)], {**os.environ, **options}
+    words, environment = [str(program), str(asked), str(answered)], {**os.environ, **options}
     done = subprocess.run(words, env=environment, capture_output=True, text=True, timeout=60)
     return done.returncode, done.stderr, answered.read_bytes() if answered.exists() else b""
 
@@ -155,19 +155,19 @@ def _decode_request() -> bytes:
     return safetensors.numpy.save({**params, "z": np.array([[2.0]], np.float32)}, metadata)
 
 
-def test_examples_of_the_page_are_true(speaker: Path, tmp_path: Path) -> None:
+def test_examples_of_the_page_are_true(program: Path, tmp_path: Path) -> None:
     page = (HERE / "PROTOCOL.md").read_text(encoding="utf-8")
     dumps = [
         bytes.fromhex("".join(line[10:49] for line in block.strip().splitlines()).replace(" ", ""))
         for block in re.findall(r"```\n(0{8}: .*?)```", page, re.DOTALL)
     ]
     describe, decoded = dumps
-    code, stderr, response = _answer(speaker, describe, tmp_path)
+    code, stderr, response = _answer(program, describe, tmp_path)
     assert (code, stderr) == (0, "")
     assert b'"operations":"describe load ' in response
-    assert _answer(speaker, _decode_request(), tmp_path) == (0, "", decoded)
+    assert _answer(program, _decode_request(), tmp_path) == (0, "", decoded)
     np.testing.assert_array_equal(safetensors.numpy.load(decoded)["logits"], np.array([[1.25, -2.0]], np.float32))
-    for operation in command.ANSWERS:
+    for operation in adapter.ANSWERS:
         assert f"| `{operation}` |" in page
 
 
@@ -206,15 +206,15 @@ MALFORMED: Final = {
 
 
 @pytest.mark.parametrize("request_", MALFORMED.values(), ids=MALFORMED.keys())
-def test_malformed_request_ends_the_speaker_with_one_line(
-    checked_speaker: Path, tmp_path: Path, request_: bytes
+def test_malformed_request_ends_the_program_with_one_line(
+    checked_program: Path, tmp_path: Path, request_: bytes
 ) -> None:
-    code, stderr, response = _answer(checked_speaker, request_, tmp_path)
+    code, stderr, response = _answer(checked_program, request_, tmp_path)
     assert (code, response) == (2, b""), stderr
     assert re.fullmatch(r".*request: (malformed safetensors header: expected|not a safetensors file:) .+\n", stderr)
 
 
-def test_damaged_headers_never_crash_the_speaker(checked_speaker: Path, tmp_path: Path) -> None:
+def test_damaged_headers_never_crash_the_program(checked_program: Path, tmp_path: Path) -> None:
     whole, choose = _decode_request(), random.Random(0)
     length = int.from_bytes(whole[:8], "little")
     codes = set()
@@ -222,7 +222,7 @@ def test_damaged_headers_never_crash_the_speaker(checked_speaker: Path, tmp_path
         damaged = bytearray(whole)
         for _ in range(choose.choice([1, 1, 4])):
             damaged[choose.randrange(8, 8 + length)] = choose.choice(b'0123456789{}[],:"\\ \x00\xff')
-        code, stderr, _ = _answer(checked_speaker, bytes(damaged), tmp_path)
+        code, stderr, _ = _answer(checked_program, bytes(damaged), tmp_path)
         assert code in (0, 2), stderr
         codes.add(code)
     assert codes == {0, 2}  # some damage makes another valid request, which is answered

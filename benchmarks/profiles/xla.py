@@ -1,13 +1,10 @@
-"""The profilers of JAX and TensorFlow, which write the same format; JAX reads it, and so has to be installed."""
+"""What the profilers of JAX and TensorFlow write: one format, which JAX reads, and so has to be installed."""
 
 import re
-import tempfile
 from collections import Counter
-from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-import jax
 from jax.profiler import ProfileData
 
 from vae_rosetta.benchmarks.profiles.operations import Operation
@@ -17,25 +14,9 @@ _CONTAINERS: Final = re.compile(r"ThunkExecutor|while|call|\$|.*[Ww]ait")
 _NUMBER: Final = re.compile(r"\.\d+$")  # of a compiled operation among those with its name
 
 
-def operations(framework: str, work: Callable[[], None]) -> list[Operation]:
-    """Every operation of `work`; those whose names differ in the number at the end are one."""
-    with tempfile.TemporaryDirectory(prefix="vae-profile-") as folder:
-        if framework == "jax":
-            with jax.profiler.trace(folder):
-                work()
-        else:
-            import tensorflow as tf
-
-            tf.profiler.experimental.start(folder)
-            try:
-                work()
-            finally:
-                tf.profiler.experimental.stop()
-        (written,) = Path(folder).rglob("*.xplane.pb")
-        return _read(written)
-
-
-def _read(path: Path) -> list[Operation]:
+def operations(folder: str) -> list[Operation]:
+    """What a profiler wrote to `folder`; operations whose names differ in the number at the end are one."""
+    (path,) = Path(folder).rglob("*.xplane.pb")
     seconds: Counter[str] = Counter()
     for plane in ProfileData.from_file(str(path)).planes:
         for line in plane.lines:

@@ -1,11 +1,11 @@
-/* The reference speaker of the process protocol (conformance/PROTOCOL.md), in C99 and libm alone.
+/* The classic VAE in C99 and libm alone: it answers the requests of conformance/PROTOCOL.md.
 
    files.c reads requests and writes responses, input.c checks arguments, vae.c is the model, main.c the operations.
 
-   Build: cc -O2 -std=c99 -o vae-speaker *.c -lm */
+   Build: make */
 
-#ifndef SPEAKER_H
-#define SPEAKER_H
+#ifndef VAE_H
+#define VAE_H
 
 #include <setjmp.h>
 #include <stddef.h>

@@ -1,8 +1,7 @@
-"""Grades a port in any language: a command that answers requests, dressed up as a backend.
+"""The adapter: requests and responses of the process protocol, `conformance/PROTOCOL.md`, behind the contract.
 
-`conformance/PROTOCOL.md` is the whole protocol. The command refuses bad values itself, as every backend must; refused
-here is only what cannot be sent: what is not an array or not a whole number, a dtype or a name that a request cannot
-hold.
+The command refuses bad values itself, as every backend must; refused here is only what cannot be sent: what is not an
+array or not a whole number, a dtype or a name that a request cannot hold.
 """
 
 import json
@@ -14,7 +13,7 @@ import shutil
 import tempfile
 import weakref
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, NamedTuple, cast
 
@@ -23,9 +22,9 @@ import numpy.typing as npt
 import safetensors
 import safetensors.numpy
 
-from vae_rosetta.conformance.process import CommandError, LateError, Runner
 from vae_rosetta.shared import parameters, spec
 from vae_rosetta.shared.contract import Array, FullModel, Losses, Tensors
+from vae_rosetta.shared.process.runner import CommandError, LateError, Runner
 
 PROTOCOL: Final = "1"
 TIMEOUT: Final = 60.0  # seconds for one request, the start of a process included
@@ -63,13 +62,15 @@ class Answer(NamedTuple):
     metadata: dict[str, str]
 
 
-def backend(command: str, *, timeout: float = TIMEOUT, keep: str | os.PathLike[str] | None = None) -> "Command":
+def backend(
+    command: str | Sequence[str], *, timeout: float | None = TIMEOUT, keep: str | os.PathLike[str] | None = None
+) -> "Command":
     """The backend that a command is, once it has described itself.
 
     Args:
-        command: a program and its arguments, quoted as for a shell; none runs it.
-        timeout: seconds that one request may take. An operation that took longer twice is asked no more, so that a port
-            that hangs does not hold up the rest for hours.
+        command: a program and its arguments: as a list, or in one line, quoted as for a shell; none runs it.
+        timeout: seconds that one request may take; None: as long as it takes. An operation that took longer twice is
+            asked no more, so that a port that hangs does not hold up the rest for hours.
         keep: a folder, made if need be, where requests and responses stay for whoever looks for a port's mistake.
 
     Raises:
@@ -78,12 +79,12 @@ def backend(command: str, *, timeout: float = TIMEOUT, keep: str | os.PathLike[s
         CommandError: it cannot be run, or does not describe itself as the protocol says.
     """
     try:
-        words = shlex.split(command, posix=os.name == "posix")
+        words = shlex.split(command, posix=os.name == "posix") if isinstance(command, str) else list(command)
     except ValueError as error:
         raise ValueError(f"command: got {command!r} ({error}); expected a program and its arguments") from None
     if not words:
         raise ValueError(f"command: got {command!r}; expected a program and its arguments")
-    if not 0 < timeout < math.inf:
+    if timeout is not None and not 0 < timeout < math.inf:
         raise ValueError(f"timeout: got {timeout}; expected a finite number of seconds, above 0")
     return Command(words, timeout, None if keep is None else Path(keep).absolute())
 
@@ -91,7 +92,7 @@ def backend(command: str, *, timeout: float = TIMEOUT, keep: str | os.PathLike[s
 class Command:
     """A command as a backend: `describe` and `load` are methods here, and functions in a module."""
 
-    def __init__(self, words: list[str], timeout: float, keep: Path | None) -> None:
+    def __init__(self, words: list[str], timeout: float | None, keep: Path | None) -> None:
         """See `backend`."""
         self._folder = Path(tempfile.mkdtemp(prefix="vae-command-")) if keep is None else keep
         self._kept = keep is not None

@@ -1,0 +1,119 @@
+"""The port in C as `--backend c`: a program, built by its Makefile, in the commands of `vae`."""
+
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pandas
+import pytest
+from click.testing import CliRunner
+
+from vae_rosetta.applications import runs
+from vae_rosetta.applications.cli import vae
+from vae_rosetta.implementations import ports
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The port's folder, copied and built there, in the place of the tree's own."""
+    if shutil.which("make") is None or shutil.which("cc") is None:
+        pytest.skip("make and cc, which build the port in C, are not both installed")
+    folder = tmp_path_factory.mktemp("built") / "c_vae"
+    shutil.copytree(ROOT / "implementations/c_vae", folder, ignore=shutil.ignore_patterns("build", "__pycache__"))
+    assert ports.PORTS["c"].program is not None
+    subprocess.run(ports.PORTS["c"].program.build, cwd=folder, check=True, capture_output=True, timeout=120)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ports.Port, "folder", folder)
+        patch.delitem(sys.modules, "vae_rosetta.implementations.c_vae", raising=False)
+        yield folder
+    sys.modules.pop("vae_rosetta.implementations.c_vae", None)  # which runs a program that is about to go
+
+
+@pytest.fixture(scope="module")
+def folder(built: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Grey and black-and-white images, and a run on them by the oracle and by C, from one seed."""
+    folder = tmp_path_factory.mktemp("runs")
+    random = np.random.default_rng(0)
+    np.save(folder / "grey.npy", random.random((60, 4, 4), dtype=np.float32))
+    np.save(folder / "bits.npy", random.integers(0, 2, (60, 4, 4)).astype(np.float32))
+    for backend in ("oracle", "c"):
+        train = [
+            "train",
+            "--data",
+            str(folder / "grey.npy"),
+            "--epochs",
+            "2",
+            "--batch-size",
+            "20",
+            "--binarise",
+            "dynamic",
+        ]
+        _vae(*train, "--backend", backend, "--dtype", "float64", "--out", str(folder / backend))
+    return folder
+
+
+def _vae(*arguments: str) -> None:
+    result = CliRunner().invoke(vae, arguments)
+    assert result.exit_code == 0, result.output
+
+
+def test_training_is_the_oracles(folder: Path) -> None:
+    theirs, mine = (runs.read_metrics(folder / backend) for backend in ("oracle", "c"))
+    for a, b in zip(theirs, mine, strict=True):
+        np.testing.assert_allclose(b["step_objectives"], a["step_objectives"], rtol=1e-12)
+        assert b["test"]["objective"] == pytest.approx(a["test"]["objective"], rel=1e-12)
+
+
+def test_a_run_of_the_oracle_is_scored_alike(folder: Path) -> None:
+    weights = ["--weights", str(folder / "oracle")]
+    scores = []
+    for backend in ("oracle", "c"):
+        out = folder / f"{backend}-scores.csv"
+        _vae("score", str(folder / "grey.npy"), *weights, "--backend", backend, "--no-threshold",
+             "--out", str(out))  # fmt: skip
+        scores.append(pandas.read_csv(out)["score"])
+    np.testing.assert_allclose(scores[1], scores[0], rtol=1e-5)  # float32
+
+
+def test_a_run_of_the_oracle_is_compressed_to_the_same_bytes(folder: Path) -> None:
+    weights = ["--weights", str(folder / "oracle")]
+    for backend in ("oracle", "c"):
+        _vae("compress", str(folder / "bits.npy"), str(folder / f"{backend}.vaez"), *weights, "--backend", backend)
+    assert (folder / "c.vaez").read_bytes() == (folder / "oracle.vaez").read_bytes()
+    _vae("decompress", str(folder / "oracle.vaez"), str(folder / "back.npy"), *weights, "--backend", "c")
+    np.testing.assert_array_equal(np.load(folder / "back.npy"), np.load(folder / "bits.npy"))
+
+
+def test_a_run_is_evaluated_and_decoded_alike(folder: Path) -> None:
+    images = []
+    for backend in ("oracle", "c"):
+        out = folder / f"{backend}.npy"
+        weights = ["--weights", str(folder / "oracle"), "--backend", backend]
+        _vae("generate", *weights, "--n", "3", "--seed", "1", "--out", str(out))
+        images.append(np.load(out))
+    np.testing.assert_allclose(images[1], images[0], rtol=1e-5)
+    _vae("evaluate", "--weights", str(folder / "c"), "--backend", "c", "--samples", "2")
+
+
+def test_what_the_program_refuses_is_one_line(folder: Path) -> None:
+    train = ["train", "--backend", "c", "--data", str(folder / "grey.npy"), "--device", "cuda"]
+    result = CliRunner().invoke(vae, [*train, "--out", str(folder / "cuda")])
+    assert (result.exit_code, result.stderr) == (2, "Error: device: got 'cuda'; expected auto or cpu\n")
+
+
+def test_program_that_ends_is_one_line(folder: Path, built: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    broken = built.with_name("broken")
+    (broken / "build").mkdir(parents=True)
+    (broken / "build/vae-c").write_text("#!/bin/sh\necho out of ideas >&2\nexit 3\n", encoding="utf-8")
+    (broken / "build/vae-c").chmod(0o755)
+    monkeypatch.setattr(ports.Port, "folder", broken)
+    monkeypatch.delitem(sys.modules, "vae_rosetta.implementations.c_vae")
+    result = CliRunner().invoke(vae, ["generate", "--weights", str(folder / "oracle"), "--backend", "c", "--n", "1",
+                                      "--out", str(folder / "none.npy")])  # fmt: skip
+    last = "Error: describe: the command ended with exit code 3; last line of its stderr: out of ideas\n"
+    assert (result.exit_code, result.stderr) == (1, last)
