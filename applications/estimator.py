@@ -173,9 +173,6 @@ class VAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
         seed = _seed(self.random_state)
         scaler = MinMaxScaler(clip=True).fit(X) if self.scaling == "minmax" else None
         x = _scaled(X, scaler)
-        if np.may_share_memory(x, X):
-            x = x.copy()
-        x.setflags(write=False)  # so that backends keep it on the device
         backend = self.backend if self.backend is not None else ports.installed()[0]
         kind = Kind(backend, Sizes(X.shape[1], self.hidden_dim, self.latent_dim), str(X.dtype), self.device)
         objectives = []

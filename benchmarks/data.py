@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 
 from vae_rosetta.shared import datasets
-from vae_rosetta.shared.contract import Array
 from vae_rosetta.shared.datasets import Dataset
 
 
@@ -68,13 +67,3 @@ def write_halves(dataset: Dataset, folder: Path) -> None:
     """
     np.save(folder / "train.npy", dataset.train)
     np.save(folder / "test.npy", dataset.test)
-
-
-def read_frozen(path: str | os.PathLike[str]) -> Array:
-    """Images that `write` wrote, in memory, and such that `checks.is_frozen`: a backend may keep them on its device."""
-    images: Array = np.load(path)
-    owner: object = images
-    while isinstance(owner, np.ndarray):  # what np.load returns may be a view
-        owner.setflags(write=False)
-        owner = owner.base
-    return images

@@ -15,7 +15,7 @@ from typing import Any, Final, NamedTuple, cast
 
 import numpy as np
 
-from vae_rosetta.benchmarks import data, peers, processes
+from vae_rosetta.benchmarks import peers, processes
 from vae_rosetta.benchmarks.worker import SEED
 from vae_rosetta.shared import parameters, recipe, spec
 from vae_rosetta.shared.contract import Array, Backend
@@ -71,7 +71,7 @@ def main() -> None:
     *kind, name, train, test, target, dtype = sys.argv[1:]
     losses = _peer_losses if kind else _backend_losses
     found: dict[str, Any] = {}
-    for epochs, loss in enumerate(losses(name, data.read_frozen(train), np.load(test), dtype), start=1):
+    for epochs, loss in enumerate(losses(name, np.load(train), np.load(test), dtype), start=1):
         found = {"epochs": epochs, "test": loss}
         if loss <= float(target):
             break

@@ -22,7 +22,7 @@ from typing import Any, Final, Protocol, TextIO, cast
 import numpy as np
 import numpy.typing as npt
 
-from vae_rosetta.benchmarks import data, imports, machine, peers, products
+from vae_rosetta.benchmarks import imports, machine, peers, products
 from vae_rosetta.benchmarks.plan import FIRST_EPOCH, IMPORTS, INFERENCE, PRODUCTS, TARGET, TRAINING
 from vae_rosetta.benchmarks.products.shapes import fastest
 from vae_rosetta.shared import parameters, recipe, stream
@@ -62,7 +62,7 @@ class BackendParticipant:
     def open(self, request: Json) -> Json:
         module = importlib.import_module(self._name)
         self._backend = cast(Backend, module)
-        self._x = data.read_frozen(request["images"])  # (N, D)
+        self._x = np.load(request["images"])  # (N, D)
         self._rows, self._turn_seconds = min(request["rows"], len(self._x)), request["turn_seconds"]
         self._dtype = request["dtype"]
         self._params = parameters.initial(SEED, Sizes(input_dim=self._x.shape[1]))
@@ -84,24 +84,27 @@ class BackendParticipant:
             self._start(batch)
         if batch != self._batch:
             raise ValueError(f"batch: got {batch}, but the run under way is at {self._batch}")
-        return self._train() if measure == "train" else self._fit()
+        return self._train() if measure == "train" else self._fit(batch)
 
     def _start(self, batch: int) -> None:
         """A new model, which has not trained yet, and a run of the recipe with it."""
         self._ready.clear()
-        self._run: Iterator[Epoch] = iter(())
-        del self._model  # the former one goes before the next is put beside it
+        self._run: Iterator[Epoch] | None = None
+        self._held: Any = None
+        del self._model  # the former one goes, with its images, before the next is put beside it
         gc.collect()
         self._model, self._batch = self._load(), batch
-        self._run = recipe.fit(self._model, self._x, seed=SEED, epochs=_ENDLESS, batch_size=batch)
         self._calls = train_calls(self._x, self._model, batch)
 
     def _load(self) -> FullModel:
         return self._backend.load(self._params, dtype=self._dtype, device="auto")
 
-    def _fit(self) -> Json:
-        """One epoch as a user's run makes it: order and noise from the stream, transfer, training."""
+    def _fit(self, batch: int) -> Json:
+        """One epoch as a user's run makes it: order and noise from the stream, training; in the first, transfer too."""
         started = time.perf_counter()
+        if self._run is None:
+            self._held = recipe.held(self._model, self._x)
+            self._run = recipe.fit(self._model, self._held, seed=SEED, epochs=_ENDLESS, batch_size=batch)
         epoch = next(self._run)
         seconds = time.perf_counter() - started
         return {
@@ -114,7 +117,7 @@ class BackendParticipant:
         """The calls to `train` that an epoch consists of, and nothing else."""
         started = time.perf_counter()
         for order, noise in self._calls:
-            self._model.train(self._x, order, noise)
+            self._model.train(self._held, order, noise)
         return {"images": len(self._x), "seconds": time.perf_counter() - started}
 
     def _infer(self, measure: str) -> Json:
@@ -144,7 +147,7 @@ class PeerParticipant:
         self._peer = peers.load(module)
 
     def open(self, request: Json) -> Json:
-        self._x = data.read_frozen(request["images"])  # (N, D)
+        self._x = np.load(request["images"])  # (N, D)
         versions = {package: importlib.metadata.version(package) for package in self._peer.packages}
         return {"packages": versions, "differs": self._peer.differs, "offer": [FIRST_EPOCH, "fit", TARGET]}
 
@@ -182,8 +185,7 @@ def train_calls(x: Array, model: Trainable, batch: int) -> list[tuple[npt.NDArra
     """Order and noise of each call to `train` that the recipe's first epoch makes: asked from the recipe itself."""
 
     class Recorder:
-        def params(self) -> dict[str, Array]:
-            return model.params()
+        sizes = parameters.sizes_of_model(model)
 
         def train(self, x: Array, order: npt.NDArray[np.int64], noise: Array) -> Array:
             calls.append((order, noise))

@@ -6,7 +6,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from vae_rosetta.shared.contract import Array
+from vae_rosetta.shared.contract import Array, Held, OnDevice
 
 DTYPES: Final = ("float32", "float64")
 MIXED: Final = "mixed_bfloat16"  # float32 with layers in bfloat16, as Keras calls it; no port needs to offer it
@@ -157,33 +157,16 @@ def count(name: str, value: object, *, least: int = 1) -> int:
     return int(value)
 
 
-def is_frozen(array: npt.NDArray[Any]) -> bool:
-    """Whether the array and all that it looks into are read-only: the sign that a backend may keep a copy of it.
+def held(data: Held[OnDevice], input_dim: int, place: str) -> OnDevice:
+    """The tensor (N, D) of a handle made by a model of the same width and at the same place as the one that asks.
 
-    Whoever freezes an array vouches for it: a writable view made before, or making it writable again, is not seen.
+    Raises:
+        ValueError: another model made it.
     """
-    owner: object = array
-    while isinstance(owner, np.ndarray):
-        if owner.flags.writeable:
-            return False
-        owner = owner.base
-    return owner is None or isinstance(owner, bytes | _VouchedFor)
-
-
-def frozen_view(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """The array itself if `is_frozen`, else a view of it that is: the caller vouches for it while that is in use."""
-    if not isinstance(array, np.ndarray) or is_frozen(array):
-        return array  # what is no array at all is for the model to refuse
-    return np.asarray(_VouchedFor(array))
-
-
-class _VouchedFor:
-    """Lends an array's memory for reading, by NumPy's array interface."""
-
-    def __init__(self, array: npt.NDArray[Any]) -> None:
-        self._array = array  # which stays alive as long as its memory is lent
-        interface = array.__array_interface__
-        self.__array_interface__ = interface | {"data": (interface["data"][0], True)}  # True: read-only
+    if data.shape[1] != input_dim or data.place != place:
+        got, expected = f"of shape {data.shape}, held in {data.place}", f"of shape (N, {input_dim}), held in {place}"
+        raise ValueError(f"x: got images {got}; expected images {expected}")
+    return data.tensor
 
 
 def _check_shape(name: str, value: npt.NDArray[Any], shape: Sequence[int | str], expected: str) -> None:

@@ -2,7 +2,7 @@
 register.
 
 A backend module has `describe()` and `load(params, *, dtype, device)`. The object that `load` returns offers the
-methods of `Model`, and, where the backend can, those of `Trainable`, `Sampler` and `LossOnProbabilities`: an
+methods of `Model`, and, where the backend can, those of `Trainable`, `Holder`, `Sampler` and `LossOnProbabilities`: an
 ability is declared by having its methods.
 
 NumPy goes in and NumPy comes out, in the model's dtype; an array that was returned is finished work. Arguments are
@@ -11,7 +11,8 @@ K steps.
 """
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple, Protocol
+from dataclasses import dataclass, field
+from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -27,8 +28,30 @@ class Losses(NamedTuple):
     kl: Array  # (B,)
 
 
+OnDevice = TypeVar("OnDevice")  # what a framework calls an array of its own
+
+
+@dataclass(frozen=True, eq=False)
+class Held(Generic[OnDevice]):
+    """A handle on a data set that a model has checked and copied to its device: see `Holder.hold`.
+
+    A backend may return any other object that has a length.
+    """
+
+    tensor: OnDevice = field(repr=False)  # (N, D), the framework's own
+    shape: tuple[int, ...]  # (N, D)
+    place: str  # dtype, framework and device, in words: two models at one place can use the same handle
+
+    def __len__(self) -> int:
+        """N."""
+        return self.shape[0]
+
+
 class Model(Protocol):
-    """Forward passes of a loaded model."""
+    """Forward passes of a loaded model.
+
+    A model may also have the attribute `sizes` (`spec.Sizes`): see `parameters.sizes_of_model`.
+    """
 
     def params(self) -> dict[str, Array]:
         """Copies of the parameters under their canonical names."""
@@ -62,8 +85,8 @@ class Trainable(Model, Protocol):
         """K Adam steps in place.
 
         x (N, D) is the data set, order (K, B) the rows of x that each step sees, noise (K, B, L) their noise. Returns
-        (K,): the objective of each step, summed over its batch, taken before its update. A data set that
-        `checks.is_frozen` may stay on the device between calls.
+        (K,): the objective of each step, summed over its batch, taken before its update. An array is read anew at
+        every call.
         """
         ...
 
@@ -73,6 +96,22 @@ class Trainable(Model, Protocol):
 
     def load_state(self, state: Tensors) -> None:
         """Takes up a state exactly; sizes must be the model's own."""
+        ...
+
+
+class Holder(Trainable, Protocol):
+    """A model that keeps a data set on its device, for callers who train on it many times."""
+
+    def hold(self, x: Array) -> Held[Any]:
+        """Checks x (N, D) and copies it to the device: a handle, of length N, for `train`.
+
+        What happens to x afterwards does not matter. The handle is the caller's: the memory on the device is freed with
+        it. It fits every model of this backend with the same width, dtype and device.
+        """
+        ...
+
+    def train(self, x: Array | Held[Any], order: npt.NDArray[np.int64], noise: Array) -> Array:
+        """As in `Trainable`; x may also be a handle. Any other model's handle is a ValueError."""
         ...
 
 
@@ -97,7 +136,7 @@ class LossOnProbabilities(Protocol):
 
 
 class FullModel(Trainable, Sampler, LossOnProbabilities, Protocol):
-    """What our own backends return."""
+    """Every ability that the suite grades. Our own backends' models are `Holder`s too."""
 
 
 class Backend(Protocol):

@@ -67,7 +67,7 @@ _Labels = npt.NDArray[np.int64]
 
 @dataclass(frozen=True, eq=False)
 class Dataset:
-    """Images to train on and images held out, in arrays that own their numbers and that `checks.is_frozen`.
+    """Images to train on and images held out, in read-only arrays that own their numbers.
 
     `sha256` is the hex digest of, for each of train, test, train_labels and test_labels that there is: the ASCII line
     "NAME DTYPE LENGTH LENGTH" (one length for labels) and a newline, then the array in C order, little end first.
@@ -325,7 +325,7 @@ def _dataset(
 
 
 def _grey(rows: _Array) -> _Pixels:
-    """A frozen float32 copy of `rows`, divided by 255 if they are uint8."""
+    """A read-only float32 copy of `rows`, divided by 255 if they are uint8."""
     grey: _Pixels = np.divide(rows, np.float32(255)) if rows.dtype == np.uint8 else rows.copy()
     grey.setflags(write=False)
     return grey

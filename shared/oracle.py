@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from vae_rosetta.shared import checks, parameters, spec, stream
-from vae_rosetta.shared.contract import Array, Losses, Tensors
+from vae_rosetta.shared.contract import Array, Held, Losses, Tensors
 
 Real = npt.NDArray[np.float64]
 Params = Mapping[str, Real]
@@ -220,6 +220,7 @@ class Oracle:
     def __init__(self, params: Tensors, dtype: str, arithmetic: Arithmetic = EXACT) -> None:
         self.sizes = parameters.sizes_of(params)
         self._dtype = np.dtype(dtype)
+        self._place = f"{dtype} by NumPy"
         self._arithmetic = arithmetic
         self._params = {name: params[name].astype(self._dtype) for name in spec.PARAMETER_NAMES}
         self._moments = {
@@ -260,10 +261,18 @@ class Oracle:
         gradients = backward(params, step, _real(x), _real(noise), self._arithmetic)
         return {name: self._out(gradients[name]) for name in spec.PARAMETER_NAMES}
 
-    def train(self, x: Array, order: npt.NDArray[np.int64], noise: Array) -> Array:
-        checks.images(x, self.sizes.input_dim, rows="N")
-        order, noise = checks.schedule(order, noise, len(x), self.sizes.latent_dim)
-        return self._out(np.array([self._train_step(_real(x[r]), _real(n)) for r, n in zip(order, noise, strict=True)]))
+    def hold(self, x: Array) -> Held[Array]:
+        return Held(checks.images(x, self.sizes.input_dim, rows="N").copy(), x.shape, self._place)
+
+    def train(self, x: Array | Held[Array], order: npt.NDArray[np.int64], noise: Array) -> Array:
+        sizes = self.sizes
+        if isinstance(x, Held):
+            images = checks.held(x, sizes.input_dim, self._place)
+        else:
+            images = checks.images(x, sizes.input_dim, rows="N")
+        order, noise = checks.schedule(order, noise, len(images), sizes.latent_dim)
+        batches = zip(order, noise, strict=True)
+        return self._out(np.array([self._train_step(_real(images[rows]), _real(n)) for rows, n in batches]))
 
     def state(self) -> dict[str, Array]:
         moments = {f"adam.{k}.{name}": value.copy() for k, m in self._moments.items() for name, value in m.items()}

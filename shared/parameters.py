@@ -10,7 +10,7 @@ import safetensors
 import safetensors.numpy
 
 from vae_rosetta.shared import checks, files, spec, stream
-from vae_rosetta.shared.contract import Array, Tensors
+from vae_rosetta.shared.contract import Array, Model, Tensors
 from vae_rosetta.shared.spec import Sizes
 
 MAX_STEP: Final = 2**30  # of Adam, in a state: a 32-bit counter has room to go on from there
@@ -51,6 +51,16 @@ def sizes_of(params: Tensors) -> Sizes:
     sizes = Sizes(input_dim, hidden_dim, params["encoder.fc2_mu.weight"].shape[0])
     _check_tensors("params", params, spec.parameter_shapes(sizes))
     return sizes
+
+
+def sizes_of_model(model: Model) -> Sizes:
+    """The sizes of a model: its `sizes` if it has them, else the shapes of its `params()`, which copies them all."""
+    sizes = getattr(model, "sizes", None)
+    if isinstance(sizes, Sizes):  # a port may call something else so
+        return sizes
+    params = model.params()
+    hidden_dim, input_dim = params["encoder.fc1.weight"].shape
+    return Sizes(input_dim, hidden_dim, params["encoder.fc2_mu.weight"].shape[0])
 
 
 def state_shapes(sizes: Sizes) -> dict[str, tuple[int, ...]]:

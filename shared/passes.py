@@ -75,11 +75,6 @@ def mapped(function: Callable[[Array], Array], x: Array) -> Array:
     return np.concatenate([function(x[rows]) for rows in batches(len(x))])
 
 
-def latent_dim(model: Model) -> int:
-    """L of a model."""
-    return int(model.params()["encoder.fc2_mu.bias"].shape[0])
-
-
 def noise(seed: int, draw: int, rows: int, latents: int, *, first: int = 0) -> npt.NDArray[np.float32]:
     """The noise of draw `draw` for `rows` images from number `first` of their data set on, (rows, latents)."""
     return stream.normal(seed, Purpose.EVALUATION, draw, (rows, latents), start=first * latents)

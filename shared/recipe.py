@@ -7,12 +7,12 @@ run of k epochs, resumed from its state with `first_epoch=k`.
 
 import time
 from collections.abc import Callable, Iterator
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 
-from vae_rosetta.shared import binarisation, checks, passes, spec, stream
-from vae_rosetta.shared.contract import Array, Model, Trainable
+from vae_rosetta.shared import binarisation, checks, parameters, passes, spec, stream
+from vae_rosetta.shared.contract import Array, Held, Model, Trainable
 from vae_rosetta.shared.stream import Purpose
 
 # Bounds the wait between two progress reports; an epoch of MNIST at batch 128 is 469 steps.
@@ -49,18 +49,21 @@ def epoch_noise(seed: int, epoch: int, images_count: int, latent_dim: int) -> Ar
     return stream.normal(seed, Purpose.NOISE, epoch, (images_count, latent_dim))
 
 
-def epoch_images(x: Array, seed: int, epoch: int, binarise: str = "none") -> Array:
-    """The images x (N, D) as epoch `epoch` (from 0) sees them: themselves, or a draw of bits; frozen, either way."""
-    if binarise == "none":
-        return checks.frozen_view(x)
-    bits = binarisation.dynamic(x, seed, epoch)
-    bits.setflags(write=False)
-    return bits
+def held(model: Trainable, x: Array | Held[Any]) -> Any:
+    """What to train `model` on many times: a handle on the images x (N, D), or x itself if the model offers no `hold`.
+
+    A handle is returned as it is.
+
+    Raises:
+        TypeError, ValueError: the model refuses x.
+    """
+    hold = getattr(model, "hold", None)
+    return x if hold is None or not isinstance(x, np.ndarray) else hold(x)
 
 
 def fit(
     model: Trainable,
-    x: Array,
+    x: Array | Held[Any],
     *,
     seed: int,
     epochs: int = spec.EPOCHS,
@@ -74,8 +77,8 @@ def fit(
 
     Args:
         model: freshly loaded, or holding the state that `first_epoch` epochs left.
-        x: images (N, D), which must not change during an epoch. If `checks.is_frozen(x)`, backends keep it on the
-            device between epochs too.
+        x: images (N, D), which must not change before the last epoch; or, unless they are binarised, a handle on them
+            (`held`). A model that offers `hold` has them on its device once: all along, or an epoch's bits in turn.
         seed: of order and noise; the initial weights are the caller's.
         epochs: number of the last epoch.
         batch_size: images a step; a short last batch is kept.
@@ -87,20 +90,19 @@ def fit(
     Raises:
         TypeError, ValueError: a bad argument; the message names it.
     """
-    params = model.params()
-    latent_dim = params["encoder.fc2_mu.bias"].shape[0]
+    sizes = parameters.sizes_of_model(model)
     if checks.one_of("binarise", binarise, BINARISE) != "none":  # afterwards the model sees the bits alone
-        checks.images(x, params["decoder.fc4.bias"].shape[0], rows="N")
+        checks.images(x, sizes.input_dim, rows="N")
     epochs, batch_size = checks.count("epochs", epochs), checks.count("batch_size", batch_size)
     first_epoch = checks.count("first_epoch", first_epoch, least=0)
     seed = stream.check_seed(seed)
     numbers = range(first_epoch, epochs)
-    return _epochs(model, x, seed, numbers, batch_size, latent_dim, binarise, test, progress)
+    return _epochs(model, x, seed, numbers, batch_size, sizes.latent_dim, binarise, test, progress)
 
 
 def _epochs(
     model: Trainable,
-    x: Array,
+    x: Any,
     seed: int,
     numbers: range,
     batch_size: int,
@@ -109,11 +111,13 @@ def _epochs(
     test: Array | None,
     progress: Callable[[int, float], None] | None,
 ) -> Iterator[Epoch]:
+    images: Any = None
     for epoch in numbers:
         started = time.perf_counter()
         objectives = []
         trained = 0
-        images = epoch_images(x, seed, epoch, binarise)
+        if images is None:
+            images = held(model, x if binarise == "none" else binarisation.dynamic(x, seed, epoch))
         order = epoch_order(seed, epoch, len(x))
         noise = epoch_noise(seed, epoch, len(x), latent_dim)
         for rows in _calls(len(x), batch_size):
@@ -124,6 +128,8 @@ def _epochs(
             trained += count
             if progress is not None:
                 progress(trained, float(np.sum(np.concatenate(objectives), dtype=np.float64)) / trained)
+        if binarise != "none":
+            images = None  # these bits leave the device before the next are put there
         seconds = time.perf_counter() - started
         step_objectives = np.concatenate(objectives)
         yield Epoch(
@@ -144,7 +150,7 @@ def evaluate(model: Model, x: Array, *, seed: int, draw: int = 0) -> Evaluation:
     Raises:
         TypeError, ValueError: a bad argument; the message names it.
     """
-    noise = passes.noise(seed, draw, len(x), passes.latent_dim(model))
+    noise = passes.noise(seed, draw, len(x), parameters.sizes_of_model(model).latent_dim)
     sums = np.zeros(2)
     for _, losses in passes.batched_losses(model, x, noise):
         sums += [np.sum(loss, dtype=np.float64) for loss in losses]

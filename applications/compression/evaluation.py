@@ -21,7 +21,7 @@ from vae_rosetta.applications.protocol import Protocol
 from vae_rosetta.applications.startup import load_backend, load_model
 from vae_rosetta.applications.versions import project_version
 from vae_rosetta.applications.weights import Weights
-from vae_rosetta.shared import files, oracle, passes, spec, stream
+from vae_rosetta.shared import files, oracle, parameters, passes, spec, stream
 from vae_rosetta.shared.contract import Model
 from vae_rosetta.shared.passes import Real
 
@@ -65,7 +65,7 @@ def measure(x: Bits, prepared: Prepared, *, block_size: int = codec.BLOCK_SIZE) 
 
 def negative_elbo(model: Model, x: Bits, seed: int) -> Real:
     """Of each image in nats, (N,): z drawn once, with noise from stream (seed, EVALUATION, 0)."""
-    noise = passes.noise(seed, 0, len(x), passes.latent_dim(model))
+    noise = passes.noise(seed, 0, len(x), parameters.sizes_of_model(model).latent_dim)
     return passes.losses(model, x.astype(np.float32), noise).objective
 
 

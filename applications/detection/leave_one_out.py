@@ -111,7 +111,6 @@ def _model(settings: Settings, backend: Backend, data: Dataset, digit: int, seed
         return load_model(backend, params, device=settings.device)
     assert data.train_labels is not None
     train = data.train[data.train_labels != digit]
-    train.setflags(write=False)  # so that backends may keep it on the device
     initial = parameters.initial(seed, Sizes(train.shape[1], settings.hidden_dim, settings.latent_dim))
     model = load_model(backend, initial, device=settings.device)
     with counting(f"{at} without {digit}, seed {seed}", settings.epochs * len(train), unit="images") as count:

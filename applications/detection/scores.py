@@ -35,7 +35,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import entr
 
-from vae_rosetta.shared import checks, passes
+from vae_rosetta.shared import checks, parameters, passes
 from vae_rosetta.shared.contract import Array, Model
 
 NAMES: Final = (
@@ -85,7 +85,7 @@ def scores(
     for name in names:
         checks.one_of("score", name, NAMES)
     samples, start = checks.count("samples", samples), checks.count("start", start, least=0)
-    latent_dim, draws = passes.latent_dim(model), range(draw, draw + samples)
+    latent_dim, draws = parameters.sizes_of_model(model).latent_dim, range(draw, draw + samples)
     parts = []
     for at, block in _blocks(x, start):
         noises = (passes.noise(seed, each, len(block), latent_dim, first=at) for each in draws)

@@ -73,7 +73,9 @@ def test_two_models_share_nothing(grader: Grader, params: Tensors) -> None:
 @pytest.mark.parametrize("rows", [1, 33])
 @pytest.mark.parametrize("sizes", [Sizes(1, 1, 1), Sizes(50, 7, 9)], ids=str)
 def test_shapes_and_dtypes_at_any_size(grader: Grader, rows: int, sizes: Sizes) -> None:
-    answers = _answers(grader.load(parameters.initial(3, sizes)), *_batch(rows, sizes))
+    model = grader.load(parameters.initial(3, sizes))
+    assert parameters.sizes_of_model(model) == sizes
+    answers = _answers(model, *_batch(rows, sizes))
     shapes = {
         "mu": (rows, sizes.latent_dim),
         "logvar": (rows, sizes.latent_dim),

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from vae_rosetta.conformance.plugin import Grader
+from vae_rosetta.shared import recipe
 from vae_rosetta.shared.contract import Array, FullModel, Tensors
 
 pytestmark = pytest.mark.clause("input")
@@ -79,6 +80,7 @@ def test_training_images_leave_the_model_alone(grader: Grader, x: Array) -> None
     model = grader.untouched()
     before = model.state()
     _refuses("x", lambda: model.train(x, ORDER, STEP_NOISE))
+    _refuses("x", lambda: model.train(recipe.held(model, x), ORDER, STEP_NOISE))
     _refuses("x", lambda: model.gradients(x, NOISE))
     for name, tensor in model.state().items():
         np.testing.assert_array_equal(tensor, before[name], err_msg=name, strict=True)
@@ -103,6 +105,8 @@ def test_posterior_of_probabilities(grader: Grader) -> None:
 def test_order(grader: Grader, order: Array) -> None:
     model = grader.untouched()
     _refuses("order", lambda: model.train(X, order, STEP_NOISE))
+    held = recipe.held(model, X)  # X itself if the model offers no `hold`
+    _refuses("order", lambda: model.train(held, order, STEP_NOISE))
 
 
 @pytest.mark.ability("train")

@@ -19,8 +19,7 @@ from jax import Array as Tensor
 from vae_rosetta.implementations.jax_vae import compiler
 from vae_rosetta.implementations.jax_vae.model import VAE, adam, loss_function, objective_of, update
 from vae_rosetta.shared import checks, parameters, spec, stream
-from vae_rosetta.shared.contract import Array, Losses, Tensors
-from vae_rosetta.shared.resident import ResidentImages
+from vae_rosetta.shared.contract import Array, Held, Losses, Tensors
 
 
 def describe() -> dict[str, str]:
@@ -51,13 +50,13 @@ class Model:
     def __init__(self, params: Tensors, sizes: spec.Sizes, dtype: str, device: jax.Device) -> None:
         self.sizes = sizes
         self._dtype, self._device = checks.held_in(dtype), device
+        self._place = f"{self._dtype} by JAX on {device}"
         with self._placed():
             # Shapes alone: initial weights that are to be replaced need not be drawn.
             self._vae = nnx.eval_shape(partial(VAE, sizes.input_dim, sizes.latent_dim, sizes.hidden_dim, dtype=dtype))
             self._vae.rngs = nnx.Rngs(0)
             self._set_params(params)
             self._optimizer = nnx.Optimizer(self._vae, _ADAM, wrt=nnx.Param)
-        self._resident = ResidentImages(sizes.input_dim, self._put)
 
     def params(self) -> dict[str, Array]:
         return _canonical(nnx.state(self._vae, nnx.Param))
@@ -86,9 +85,14 @@ class Model:
         batch = checks.batch(x, noise, self.sizes.input_dim, self.sizes.latent_dim)
         return _canonical(self._run(_gradients, *batch))
 
-    def train(self, x: Array, order: npt.NDArray[np.int64], noise: Array) -> Array:
-        images = self._resident(x)  # (N, D)
-        order, noise = checks.schedule(order, noise, len(x), self.sizes.latent_dim)
+    def hold(self, x: Array) -> Held[Tensor]:
+        images = checks.images(x, self.sizes.input_dim, rows="N")
+        return Held(self._put(images), images.shape, self._place)
+
+    def train(self, x: Array | Held[Tensor], order: npt.NDArray[np.int64], noise: Array) -> Array:
+        data = x if isinstance(x, Held) else self.hold(x)
+        images = checks.held(data, self.sizes.input_dim, self._place)  # (N, D)
+        order, noise = checks.schedule(order, noise, len(data), self.sizes.latent_dim)
         with self._placed():
             rows = jnp.asarray(order, dtype=jnp.int32)  # (K, B)
             return _array(_training_steps(self._vae, self._optimizer, images, rows, self._put(noise)))

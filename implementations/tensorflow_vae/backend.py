@@ -20,8 +20,7 @@ from vae_rosetta.implementations.tensorflow_vae.model import (
     update,
 )
 from vae_rosetta.shared import checks, parameters, spec, stream
-from vae_rosetta.shared.contract import Array, Losses, Tensors
-from vae_rosetta.shared.resident import ResidentImages
+from vae_rosetta.shared.contract import Array, Held, Losses, Tensors
 
 
 def describe() -> dict[str, str]:
@@ -55,6 +54,7 @@ class Model:
     def __init__(self, params: Tensors, sizes: spec.Sizes, dtype: str, device: str) -> None:
         self.sizes = sizes
         self._dtype, self._device = checks.held_in(dtype), device
+        self._place = f"{self._dtype} by TensorFlow on {device}"
         with tf.device(device):
             self._vae = VAE(sizes.input_dim, sizes.latent_dim, sizes.hidden_dim, dtype=dtype)
             # A callable, because Keras would hold a plain learning rate in float32 whatever the dtype of the model.
@@ -62,7 +62,6 @@ class Model:
             self._optimizer.build(self._vae.trainable_variables)
         self._variables = {name: _variable(self._vae, name) for name in spec.PARAMETER_NAMES}
         self._set_params(params)
-        self._resident = ResidentImages(sizes.input_dim, self._put)
 
     def params(self) -> dict[str, Array]:
         return {name: _canonical(name, variable) for name, variable in self._variables.items()}
@@ -92,9 +91,14 @@ class Model:
         gradients = dict(zip(map(id, self._vae.trainable_variables), self._run(self._gradients, *batch), strict=True))
         return {name: _canonical(name, gradients[id(variable)]) for name, variable in self._variables.items()}
 
-    def train(self, x: Array, order: npt.NDArray[np.int64], noise: Array) -> Array:
-        images = self._resident(x)  # (N, D)
-        order, noise = checks.schedule(order, noise, len(x), self.sizes.latent_dim)
+    def hold(self, x: Array) -> Held[Tensor]:
+        images = checks.images(x, self.sizes.input_dim, rows="N")
+        return Held(self._put(images), images.shape, self._place)
+
+    def train(self, x: Array | Held[Tensor], order: npt.NDArray[np.int64], noise: Array) -> Array:
+        data = x if isinstance(x, Held) else self.hold(x)
+        images = checks.held(data, self.sizes.input_dim, self._place)  # (N, D)
+        order, noise = checks.schedule(order, noise, len(data), self.sizes.latent_dim)
         with tf.device(self._device):
             rows = tf.constant(order, dtype=tf.int32)  # (K, B)
             return _array(self._training_steps(images, rows, self._put(noise)))

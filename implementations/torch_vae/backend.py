@@ -14,8 +14,7 @@ from torch import Tensor, nn
 from vae_rosetta.implementations.torch_vae.model import VAE, loss_function
 from vae_rosetta.implementations.torch_vae.step import Step, by_name
 from vae_rosetta.shared import checks, parameters, spec, stream
-from vae_rosetta.shared.contract import Array, Losses, Tensors
-from vae_rosetta.shared.resident import ResidentImages
+from vae_rosetta.shared.contract import Array, Held, Losses, Tensors
 
 
 def describe() -> dict[str, str]:
@@ -51,6 +50,7 @@ class Model:
         self._numpy_dtype = np.dtype(checks.held_in(dtype))
         self._dtype, self._device = getattr(torch, self._numpy_dtype.name), device
         self._mixed = dtype == checks.MIXED
+        self._place = f"{self._numpy_dtype} by PyTorch on {device}"
         self._vae = VAE(sizes.input_dim, sizes.latent_dim, sizes.hidden_dim).to(device, self._dtype)
         self._parameters = dict(self._vae.named_parameters())  # PyTorch's names are the canonical ones
         # All parameters lie in one vector, so that a step of Adam is one kernel; gradient and moments lie beside it.
@@ -68,7 +68,6 @@ class Model:
         self._adam = {"step": torch.zeros((), dtype=torch.float32, device=device), "exp_avg": m, "exp_avg_sq": v}
         self._optimizer.state[self._vector] = self._adam
         self._steps = 0
-        self._resident = ResidentImages(sizes.input_dim, self._put)
 
     def params(self) -> dict[str, Array]:
         return {name: _array(parameter) for name, parameter in self._parameters.items()}
@@ -110,9 +109,14 @@ class Model:
         return {name: _array(gradient) for name, gradient in zip(self._parameters, gradients, strict=True)}
 
     @torch.no_grad()
-    def train(self, x: Array, order: npt.NDArray[np.int64], noise: Array) -> Array:
-        images = self._resident(x)  # (N, D)
-        order, noise = checks.schedule(order, noise, len(x), self.sizes.latent_dim)
+    def hold(self, x: Array) -> Held[Tensor]:
+        images = checks.images(x, self.sizes.input_dim, rows="N")
+        return Held(self._put(images), images.shape, self._place)
+
+    def train(self, x: Array | Held[Tensor], order: npt.NDArray[np.int64], noise: Array) -> Array:
+        data = x if isinstance(x, Held) else self.hold(x)
+        images = checks.held(data, self.sizes.input_dim, self._place)  # (N, D)
+        order, noise = checks.schedule(order, noise, len(data), self.sizes.latent_dim)
         rows = torch.tensor(np.ascontiguousarray(order), device=self._device)  # (K, B)
         noises = self._put(noise)  # (K, B, L)
         objectives = torch.empty(len(order), dtype=self._dtype, device=self._device)  # (K,)

@@ -35,7 +35,7 @@ ABSENT = set()
 """
 IDLE = """
     def train(self, x, order, noise):
-        return order[:, 0] * x[0, 0]
+        return order[:, 0] * noise[0, 0, 0]
 """
 
 

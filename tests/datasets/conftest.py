@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from vae_rosetta.shared import checks, datasets
+from vae_rosetta.shared import datasets
 from vae_rosetta.shared.datasets import Dataset
 
 Array = npt.NDArray[Any]
@@ -97,7 +97,7 @@ def _assert_well_formed(data: Dataset) -> None:
         *(labels for labels in (data.train_labels, data.test_labels) if labels is not None),
     ]
     for array in arrays:
-        assert checks.is_frozen(array)
+        assert not array.flags.writeable
         assert array.flags.owndata
         assert array.flags.c_contiguous
     for pixels, labels in ((data.train, data.train_labels), (data.test, data.test_labels)):

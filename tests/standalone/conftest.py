@@ -33,7 +33,7 @@ def _tensorflow() -> Framework:
     import tensorflow as tf
 
     module: Any = importlib.import_module("vae_rosetta.implementations.tensorflow_vae")
-    seed = module.keras.utils.set_random_seed
+    seed = importlib.import_module("keras").utils.set_random_seed
     return Framework("tensorflow", module, tf.constant, module.VAE, lambda model: module.Adam(1e-3), seed)
 
 

@@ -18,7 +18,7 @@ from PIL import Image
 
 from vae_rosetta.applications import generation, pictures, runs
 from vae_rosetta.applications.cli import vae
-from vae_rosetta.shared import binarisation, checks, datasets, oracle, parameters, recipe
+from vae_rosetta.shared import binarisation, datasets, oracle, parameters, recipe
 from vae_rosetta.shared.spec import Sizes
 
 Train = Callable[..., Result]
@@ -151,21 +151,23 @@ def test_the_folder_and_the_backend_have_defaults(
     assert (tmp_path / "runs" / "tiny-oracle-seed3" / runs.STATE).exists()
 
 
-def test_images_stay_frozen_so_that_backends_may_keep_them(
-    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, run: Run
-) -> None:
-    seen = []
-    healthy = oracle.Oracle.train
+def test_images_are_held_once(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, run: Run) -> None:
+    held, trained = [], []
+    hold, train = oracle.Oracle.hold, oracle.Oracle.train
 
-    def watching(self: oracle.Oracle, x: Any, *arguments: Any) -> Any:
-        seen.append(x)
-        return healthy(self, x, *arguments)
+    def holding(self: oracle.Oracle, x: Any) -> Any:
+        held.append(hold(self, x))
+        return held[-1]
 
-    monkeypatch.setattr(oracle.Oracle, "train", watching)
+    def training(self: oracle.Oracle, x: Any, *arguments: Any) -> Any:
+        trained.append(x)
+        return train(self, x, *arguments)
+
+    monkeypatch.setattr(oracle.Oracle, "hold", holding)
+    monkeypatch.setattr(oracle.Oracle, "train", training)
     run(data, tmp_path / "run", 2)
-    assert len(seen) == 4
-    assert all(x is seen[0] for x in seen)
-    assert checks.is_frozen(seen[0])
+    assert len(held) == 1
+    assert trained == held * 4
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="there are no pseudo-terminals")

@@ -1,12 +1,13 @@
 """Wrong training loops: batches, noise, the order of things within a step."""
 
+from dataclasses import replace
 from typing import Any, Final
 
 import numpy as np
 import pytest
 
 from vae_rosetta.conformance.meta.mutants.base import Mutant, Patch, on_method
-from vae_rosetta.shared.contract import Array
+from vae_rosetta.shared.contract import Array, Held
 from vae_rosetta.shared.oracle import Real
 
 _BEFORE = "training::test_objective_is_that_of_losses_before_the_update"
@@ -14,10 +15,14 @@ _SPLIT = "training::test_steps_split_over_calls_are_the_same_steps"
 
 
 def _train(wrong: Any) -> Patch:
-    """`wrong(train, model, x, order, noise)` calls the true `train(x, order, noise)` otherwise than it was asked to."""
+    """`wrong(train, model, x, order, noise)` calls the true `train(x, order, noise)` otherwise than it was asked to.
 
-    def train(true: Any, model: Any, x: Array, order: Array, noise: Array) -> Array:
-        result: Array = wrong(lambda *arguments: true(model, *arguments), model, x, order, noise)
+    Of data that are held, x is the array.
+    """
+
+    def train(true: Any, model: Any, x: Array | Held[Array], order: Array, noise: Array) -> Array:
+        images = x.tensor if isinstance(x, Held) else x
+        result: Array = wrong(lambda *arguments: true(model, *arguments), model, images, order, noise)
         return result
 
     return on_method("train", train)
@@ -78,6 +83,32 @@ def _remembered_by_identity(train: Any, model: Any, x: Array, order: Array, nois
     seen, copy = getattr(model, "remembered", (x, x.copy()))
     model.remembered = (seen, copy) if seen is x else (x, x.copy())
     return train(model.remembered[1], order, noise)
+
+
+def _held_alias(true: Any, model: Any, x: Array) -> Held[Array]:
+    """What is held is the caller's array itself, as where a device shares the processor's memory."""
+    return replace(true(model, x), tensor=x)
+
+
+def _held_in_one_place(true: Any, model: Any, x: Array) -> Held[Array]:
+    """A model has room for one data set: what it holds next is written over it."""
+    held: Held[Array] = true(model, x)
+    model.room = getattr(model, "room", held.tensor)
+    if model.room.shape == held.shape:
+        model.room[:] = held.tensor
+    return replace(held, tensor=model.room)
+
+
+def _held_unchecked(true: Any, model: Any, x: Array) -> Held[Array]:
+    return replace(true(model, np.zeros((1, model.sizes.input_dim))), tensor=x.copy(), shape=x.shape)
+
+
+def _held_order_unchecked(true: Any, model: Any, x: Array | Held[Array], order: Array, noise: Array) -> Array:
+    """Rows outside data that are held are clamped, as JAX does on its device."""
+    if isinstance(x, Held) and order.dtype.kind == "i":
+        order = np.clip(order, 0, len(x) - 1)
+    result: Array = true(model, x, order, noise)
+    return result
 
 
 def _step_per_call(train: Any, model: Any, x: Array, order: Array, noise: Array) -> Any:
@@ -262,6 +293,46 @@ MUTANTS: Final = (
         None,
         "training::test_data_may_change_between_calls",
         patch=_train(_remembered),
+    ),
+    _mutant(
+        "held-data-aliased",
+        "hold keeps the caller's array",
+        "jax-ml/jax#37830",
+        "P33",
+        "input",
+        None,
+        "training::test_data_may_change_between_calls",
+        patch=on_method("hold", _held_alias),
+    ),
+    _mutant(
+        "held-data-overwritten",
+        "the next data set that is held takes the place of the one before",
+        "Megvii-BaseDetection/YOLOX#1655",
+        "P32",
+        "recipe",
+        None,
+        "training::test_data_may_change_between_calls",
+        patch=on_method("hold", _held_in_one_place),
+    ),
+    _mutant(
+        "held-data-unchecked",
+        "images are not looked at when they are held: NaN and pixels outside [0, 1] are taken",
+        "yzhao062/pyod#609",
+        "P35",
+        "input",
+        None,
+        "errors::test_training_images_leave_the_model_alone",
+        patch=on_method("hold", _held_unchecked),
+    ),
+    _mutant(
+        "held-order-unchecked",
+        "rows outside data that are held are clamped",
+        "jax-ml/jax#278",
+        "P35",
+        "input",
+        None,
+        "errors::test_order",
+        patch=on_method("train", _held_order_unchecked),
     ),
     _mutant(
         "noise-overwritten",
