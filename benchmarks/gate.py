@@ -5,24 +5,27 @@ import sys
 import tempfile
 from pathlib import Path
 from typing import Final, NamedTuple
-from xml.etree import ElementTree
 
 from vae_rosetta.benchmarks import processes
+from vae_rosetta.conformance import certificate
+from vae_rosetta.conformance.certificate import Certificate
+from vae_rosetta.conformance.outcome import Result, named
 from vae_rosetta.shared import checks
 
 CHAPTERS: Final = ("forward", "loss", "gradients", "training")
+_DTYPE: Final = "float32"
 _NAMED: Final = 3  # failing cases that a refusal names
 
 
 class Verdict(NamedTuple):
-    """What the conformance suite said of a module."""
+    """What the conformance suite found of a module."""
 
     passed: int  # cases
     skipped: int
     refusal: str  # why the module is refused, in one line; empty if it is not
 
 
-def grade(module: str, dtype: str = "float32") -> Verdict:
+def grade(module: str, dtype: str = _DTYPE) -> Verdict:
     """Runs the suite's `CHAPTERS` on `module` in float32 and, if `dtype` is the mixed one, its own grading; each in a
     process of its own."""
     verdict = _grade(module)
@@ -38,45 +41,34 @@ def grade(module: str, dtype: str = "float32") -> Verdict:
 def _grade(module: str) -> Verdict:
     """In float32."""
     with tempfile.TemporaryDirectory(prefix="vae-gate-") as folder:
-        report = Path(folder, "report.xml")
+        report = Path(folder, "certificate.json")
         chosen = " or ".join(f"test_{chapter}.py" for chapter in CHAPTERS)
-        options = ["--vae-dtype", "float32", "-q", "-k", chosen, f"--junitxml={report}"]
-        command = [sys.executable, "-m", "vae_rosetta.conformance", module, *options]
+        options = ["--vae-dtype", _DTYPE, "-q", "-k", chosen, "--report", str(report)]
         done = subprocess.run(
-            command,
+            [sys.executable, "-m", "vae_rosetta.conformance", module, *options],
             stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
+            capture_output=True,
             text=True,
             errors="replace",
             check=False,
         )
-        if not report.exists():  # not even collected
-            last = [line for line in done.stdout.splitlines() if line.strip()][-1:] or ["it said nothing"]
+        if not report.exists():  # the suite has refused to grade, and says why in its last line
+            last = [line for line in done.stderr.splitlines() if line.strip()][-1:] or [f"exit code {done.returncode}"]
             return Verdict(0, 0, f"cannot be graded: {last[0].removeprefix('ERROR: ')}")
-        return _verdict(ElementTree.parse(report).getroot(), done.returncode)
+        return _verdict(certificate.read(report))
 
 
-def _verdict(report: ElementTree.Element, exit_code: int) -> Verdict:
-    passed: dict[str, int] = dict.fromkeys(CHAPTERS, 0)
-    failing: list[str] = []
-    reasons: dict[str, list[str]] = {}  # of what was skipped, by chapter
-    for case in report.iter("testcase"):
-        chapter = case.get("classname", "").rpartition("test_")[2]
-        if case.find("failure") is not None or case.find("error") is not None:
-            failing.append(f"{chapter}: {case.get('name', '').removeprefix('test_')}")
-        elif (skipped := case.find("skipped")) is not None:
-            reasons.setdefault(chapter, []).append(skipped.get("message", ""))
-        elif chapter in passed:
-            passed[chapter] += 1
-    total = sum(passed.values())
+def _verdict(found: Certificate) -> Verdict:
+    counts = {c["name"]: c["dtypes"][_DTYPE]["counts"] for c in found["chapters"] if c["name"] in CHAPTERS}
+    passed = {chapter: counts[chapter][Result.PASSED] for chapter in CHAPTERS}
+    skipped = sum(count[Result.SKIPPED] + count[Result.ABSENT] for count in counts.values())
     refusal = ""
-    if failing:
+    if failing := [named(entry) for entry in found["failures"]]:
         more = f" and {len(failing) - _NAMED} more" if len(failing) > _NAMED else ""
-        refusal = f"does not conform: {'; '.join(failing[:_NAMED])}{more}"
-    elif absent := [chapter for chapter, count in passed.items() if not count]:
-        reason = next((reasons[chapter][0] for chapter in absent if chapter in reasons), "no case was run")
-        refusal = f"passes nothing of {', '.join(absent)}: {reason}"
-    elif exit_code:
-        refusal = f"cannot be graded: the suite ended with exit code {exit_code}"
-    return Verdict(total, sum(map(len, reasons.values())), refusal)
+        refusal = f"does not conform: fails {', '.join(failing[:_NAMED])}{more}"
+    elif cut := [chapter for chapter, count in counts.items() if count[Result.NOT_RUN]]:
+        refusal = f"cannot be graded: {', '.join(cut)} ended early: {found['incomplete'][0]}"
+    elif empty := [chapter for chapter, count in passed.items() if not count]:
+        reasons = [f"it lacks {absent['ability']} ({absent['reason']})" for absent in found["absent"]]
+        refusal = f"passes nothing of {', '.join(empty)}: {(reasons or found['incomplete'])[0]}"
+    return Verdict(sum(passed.values()), skipped, refusal)

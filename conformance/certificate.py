@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from vae_rosetta.conformance import likely, report
+from vae_rosetta.conformance.outcome import Result, Verdict, named
 from vae_rosetta.shared import checks, files
 
 Certificate = Mapping[str, Any]  # report.schema.json
@@ -45,7 +46,7 @@ def read(path: Path) -> dict[str, Any]:
     """A certificate from its JSON file.
 
     Raises:
-        CertificateError: it cannot be read, or is not a certificate of this format.
+        CertificateError: it cannot be read, or is not a certificate of one of the formats `report.READABLE`.
     """
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
@@ -56,8 +57,9 @@ def read(path: Path) -> dict[str, Any]:
     needed = {"format", "verdict", "run", "clauses"}
     if not isinstance(found, dict) or not needed <= found.keys():
         raise CertificateError(f"{path}: not a certificate of python -m conformance")
-    if found["format"] != report.FORMAT:
-        raise CertificateError(f"{path}: got format {found['format']!r}; expected {report.FORMAT}")
+    if found["format"] not in report.READABLE:
+        expected = " or ".join(map(str, report.READABLE))
+        raise CertificateError(f"{path}: got format {found['format']!r}; expected {expected}")
     return found
 
 
@@ -80,7 +82,7 @@ def summary(certificate: Certificate) -> Iterator[str]:
 
 def headline(certificate: Certificate) -> str:
     """The verdict, which says so where it speaks of a part of the specification only, and counts what deviates."""
-    partial = certificate["absent"] and certificate["verdict"] in (report.CONFORMS, report.DEVIATES)
+    partial = certificate["absent"] and certificate["verdict"] in (Verdict.CONFORMS, Verdict.DEVIATES)
     return f"{certificate['verdict']}{', as far as its abilities go' if partial else ''}{_declared(certificate)}"
 
 
@@ -119,8 +121,9 @@ def markdown(certificate: Certificate) -> str:
     ]
     lines += _table("Chapters", certificate["chapters"], "name") + _table("Clauses", certificate["clauses"], "id")
     lines += likely.markdown(certificate)
-    lines += _listed("Failures", certificate["failures"], "message")
-    lines += _listed("Deviations", certificate["deviations"], "reason")
+    failures = [(entry, f"{entry['message']} {_cause(entry)}".rstrip()) for entry in certificate["failures"]]
+    lines += _listed("Failures", failures)
+    lines += _listed("Deviations", [(entry, entry["reason"]) for entry in certificate["deviations"]])
     if certificate["headroom"]:
         lines += ["## Headroom", "", "The largest error of each quantity, in units of its tolerance.", ""]
         lines += ["| vector | quantity | precision | error / tolerance |", "|---|---|---|---|"]
@@ -132,12 +135,12 @@ def markdown(certificate: Certificate) -> str:
 
 
 def _remarks(certificate: Certificate) -> Iterator[str]:
-    for ability in certificate["absent"]:
-        yield f"absent: {ability}"
+    for absent in certificate["absent"]:
+        yield f"absent: {absent['ability']}: {absent['reason']}"
     for gap in certificate["incomplete"]:
         yield f"incomplete: {gap}"
     for reason in dict.fromkeys(entry["reason"] for entry in certificate["deviations"]):
-        cases = [_case(entry) for entry in certificate["deviations"] if entry["reason"] == reason]
+        cases = [named(entry) for entry in certificate["deviations"] if entry["reason"] == reason]
         yield f"deviates: {reason}: {', '.join(cases)}"
 
 
@@ -147,22 +150,22 @@ def _cell(graded: Mapping[str, Any]) -> str:
 
 
 def _table(title: str, rows: list[dict[str, Any]], name: str) -> list[str]:
-    lines = [f"## {title}", "", f"| {title.lower()[:-1]} | verdict | {' | '.join(report.RESULTS)} |"]
-    lines.append("|---" * (2 + len(report.RESULTS)) + "|")
+    lines = [f"## {title}", "", f"| {title.lower()[:-1]} | verdict | {' | '.join(Result)} |"]
+    lines.append("|---" * (2 + len(Result)) + "|")
     for row in rows:
-        numbers = " | ".join(str(row["counts"][result]) for result in report.RESULTS)
+        numbers = " | ".join(str(row["counts"][result]) for result in Result)
         lines.append(f"| {row[name]} | {row['verdict']} | {numbers} |")
     return [*lines, ""]
 
 
-def _listed(title: str, entries: list[dict[str, Any]], detail: str) -> list[str]:
+def _listed(title: str, entries: list[tuple[dict[str, Any], str]]) -> list[str]:
     if not entries:
         return []
-    return [f"## {title}", "", *(f"- `{_case(entry)}`: {_text(entry[detail])}" for entry in entries), ""]
+    return [f"## {title}", "", *(f"- `{named(entry)}`: {_text(detail)}" for entry, detail in entries), ""]
 
 
-def _case(entry: Mapping[str, Any]) -> str:
-    return f"{entry['case']} in {entry['dtype']}" if entry["dtype"] else str(entry["case"])
+def _cause(entry: Mapping[str, Any]) -> str:
+    return f"cause: {entry['explanation']}" if entry["explanation"] else ""
 
 
 def _text(value: str) -> str:

@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from vae_rosetta.conformance.report import Case
+from vae_rosetta.conformance.outcome import Case
 from vae_rosetta.shared import checks
 
 _FIELDS: Final = {"case": True, "reason": True, "dtype": False, "cause": False}  # name: required

@@ -30,6 +30,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 
 from vae_rosetta.conformance import certificate, matrix, report
+from vae_rosetta.conformance.outcome import Verdict
 from vae_rosetta.shared import spec, vectors
 from vae_rosetta.shared.vectors import operations
 
@@ -188,7 +189,7 @@ def _graded(one: certificate.Certificate) -> Graded:
         used[family] = max(used.get(family, (0.0, "")), (entry["ratio"], entry["quantity"]))
     run: dict[str, Any] = one["run"]
     framework = "" if run["module"] == _ORACLE else run["describe"].get("framework", certificate.subject(run))
-    return Graded(matrix.short(run), framework, one["verdict"] != report.FAILS, used)
+    return Graded(matrix.short(run), framework, one["verdict"] != Verdict.FAILS, used)
 
 
 def _greatest(one: Graded, members: Sequence[Family]) -> str:

@@ -5,7 +5,8 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
-from vae_rosetta.conformance.explainer import CAUSES, MARK, NOTHING, Explanation, Finding, same_bug
+from vae_rosetta.conformance.explainer import CAUSES, Explanation, Finding, same_bug
+from vae_rosetta.conformance.outcome import Fault, named
 
 Key = tuple[str, str | None]  # a case and its precision
 
@@ -54,7 +55,7 @@ def lines(certificate: Mapping[str, Any]) -> Iterator[str]:
     shown = {*unknown, *[_key(entry) for entry in failures if _key(entry) in numbers][:room]}
     for entry in failures:
         if _key(entry) in shown:
-            yield f"fails: {_named(entry)} ({', '.join(entry['clauses'])}){_because(entry, numbers)}"
+            yield f"fails: {named(entry)} ({', '.join(entry['clauses'])}){_because(entry, numbers)}"
     if len(failures) > len(shown):
         yield f"fails: {len(failures) - len(shown)} more, each of a cause above"
 
@@ -70,10 +71,10 @@ def markdown(certificate: Mapping[str, Any]) -> list[str]:
     for number, cause in enumerate(causes, start=1):
         found += [f"{number}. {headline(cause)} ({places(cause)}). Fix: {cause['fix']}."]
         for how, text in _HOW.items():
-            if cases := [_named(entry) for entry in cause["explains"] if entry["how"] == how]:
+            if cases := [named(entry) for entry in cause["explains"] if entry["how"] == how]:
                 found.append(f"   - {text}: {', '.join(f'`{case}`' for case in cases)}")
     if unknown:
-        found += [f"- no known cause: {', '.join(f'`{_named(entry)}`' for entry in unknown)}"]
+        found += [f"- no known cause: {', '.join(f'`{named(entry)}`' for entry in unknown)}"]
     return [*found, ""]
 
 
@@ -105,23 +106,18 @@ def _numbers(causes: Iterable[Mapping[str, Any]]) -> dict[Key, list[str]]:
 
 
 def _because(entry: Mapping[str, Any], numbers: Mapping[Key, list[str]]) -> str:
-    if not _answered(entry):  # a law, whose failure is pytest's own, or no answer at all
-        said = entry["message"].partition("\n")[0]
-        return "" if said.startswith("AssertionError") else f": {textwrap.shorten(said, _SHORT)}"
+    if not _answered(entry):
+        return f": {textwrap.shorten(entry['message'], _SHORT)}"
     found = numbers.get(_key(entry))
     if found is None:  # "no known cause fits", or why none was looked for
-        return f": {entry['message'].partition(MARK)[2] or NOTHING}"
+        return f": {entry['explanation']}"
     return f": cause{'s' if len(found) > 1 else ''} {' '.join(found)}"
 
 
 def _answered(entry: Mapping[str, Any]) -> bool:
     """Whether the case is an answer to a vector, and wrong: then its cause was looked for."""
-    return bool(entry["vector"]) and str(entry.get("message", entry.get("seen"))).startswith("Mismatch")
+    return bool(entry["fault"] == Fault.WRONG)
 
 
 def _key(entry: Mapping[str, Any]) -> Key:
     return entry["case"], entry["dtype"]
-
-
-def _named(entry: Mapping[str, Any]) -> str:
-    return f"{entry['case']} in {entry['dtype']}" if entry["dtype"] else str(entry["case"])

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from vae_rosetta.conformance import certificate, report
+from vae_rosetta.conformance.outcome import Verdict
 
 USAGE: Final = """\
 usage: python -m conformance matrix CERTIFICATE.json ...
@@ -15,13 +16,13 @@ Prints how each backend did, clause by clause, from the certificates that --repo
 """
 
 WORDS: Final = {
-    report.CONFORMS: "yes",
-    report.DEVIATES: "dev",
-    report.FAILS: "NO",
-    report.INCOMPLETE: "part",
-    report.ABSENT: "absent",
-    report.NOT_RUN: "none",
-    report.UNTESTED: "-",
+    Verdict.CONFORMS: "yes",
+    Verdict.DEVIATES: "dev",
+    Verdict.FAILS: "NO",
+    Verdict.INCOMPLETE: "part",
+    Verdict.ABSENT: "absent",
+    Verdict.NOT_RUN: "none",
+    Verdict.UNTESTED: "-",
 }
 LEGEND: Final = (
     "yes: conforms; dev: deviates as declared; NO: does not conform; part: only a",
@@ -41,7 +42,7 @@ def main(arguments: list[str]) -> int:
         print(f"matrix: {error}", file=sys.stderr)
         return 4
     print("\n".join(lines(found)))
-    return int(any(one["verdict"] == report.FAILS for one in found))
+    return int(any(one["verdict"] == Verdict.FAILS for one in found))
 
 
 def lines(certificates: Sequence[certificate.Certificate]) -> Iterator[str]:

@@ -12,71 +12,22 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import numpy as np
 
 from vae_rosetta.conformance import likely
 from vae_rosetta.conformance.explainer import Explanation
+from vae_rosetta.conformance.outcome import VERDICTS, Case, Outcome, Result, Verdict, place, verdict
 from vae_rosetta.shared import checks, spec, vectors
 from vae_rosetta.shared.contract import Backend
 
-FORMAT: Final = 1  # of the certificate; a change that breaks a reader raises it
+FORMAT: Final = 2  # of the certificate; a change that breaks a reader raises it
+# Format 1 had the explanation of a wrong answer within its message, and no `fault`; an absent ability was a sentence.
+READABLE: Final = (1, FORMAT)  # by those who look at verdicts, counts, headroom and reasons
 SCHEMA: Final = Path(__file__).with_name("report.schema.json")
 
-# The order of reports: what a port must have first comes first. Chapters not named here follow by their names.
-CHAPTERS: Final = ("contract", "forward", "loss", "gradients", "training", "checkpoint", "sampling", "errors")
-RESULTS: Final = ("passed", "failed", "deviating", "absent", "skipped", "not run")
-
-CONFORMS: Final = "conforms"
-DEVIATES: Final = "conforms with deviations"
-FAILS: Final = "does not conform"
-INCOMPLETE: Final = "incomplete"
-VERDICTS: Final = (CONFORMS, DEVIATES, FAILS, INCOMPLETE)  # of a whole run
-ABSENT: Final = "absent"  # these three of a chapter or a clause only
-NOT_RUN: Final = "not run"
-UNTESTED: Final = "untested"
-
 _LONGEST_MESSAGE: Final = 4000
-
-
-class Case(NamedTuple):
-    """One question to the backend in one precision."""
-
-    id: str  # a vector's id, or chapter/test_name[parameters]
-    chapter: str
-    dtype: str | None  # None: the question is the same in every precision
-    clauses: tuple[str, ...]
-    is_vector: bool = False
-
-
-class Outcome(NamedTuple):
-    """What became of a case: a result, with its reason where it did not pass, and headroom by quantity."""
-
-    result: str
-    message: str = ""
-    headroom: Mapping[str, float] = {}
-    cause: str | None = None  # of a deviation, as declared
-    seen: str = ""  # of a deviation: how the case failed
-
-
-def place(chapter: str) -> tuple[int, str]:
-    """Sorts chapters as reports list them."""
-    return (CHAPTERS.index(chapter) if chapter in CHAPTERS else len(CHAPTERS), chapter)
-
-
-def verdict(counts: Mapping[str, int]) -> str:
-    """The verdict on a chapter or clause with these counts of results. What was not run is never taken as passed."""
-    ran = sum(counts.values()) - counts["not run"]
-    if counts["failed"]:
-        return FAILS
-    if counts["skipped"] or counts["not run"]:
-        return INCOMPLETE if ran else NOT_RUN
-    if counts["deviating"]:
-        return DEVIATES
-    if counts["passed"]:
-        return CONFORMS
-    return ABSENT if counts["absent"] else UNTESTED
 
 
 def identity(backend: Backend) -> dict[str, str]:
@@ -129,63 +80,65 @@ class Report:
     cases: dict[str, Case] = field(default_factory=dict)
     outcomes: dict[str, Outcome] = field(default_factory=dict)
     explanations: dict[str, Explanation] = field(default_factory=dict)
+    interruption: str = ""  # why `cases` may not be all that the suite has; empty if they are
 
     def record(self, key: str, outcome: Outcome) -> None:
         """Notes what became of the case `key`; a later failure (of a clean-up) outweighs an earlier result."""
-        if key not in self.outcomes or outcome.result == "failed":
+        if key not in self.outcomes or outcome.result is Result.FAILED:
             self.outcomes[key] = outcome._replace(message=outcome.message[:_LONGEST_MESSAGE])
 
-    def explain(self, key: str, explanation: Explanation, message: str) -> None:
-        """Notes what a wrong answer to a vector comes from, and the message that says so."""
+    def explain(self, key: str, explanation: Explanation, text: str) -> None:
+        """Notes what a wrong answer to a vector comes from, as it is and in words."""
         self.explanations[key] = explanation
-        outcome, message = self.outcomes[key], message[:_LONGEST_MESSAGE]
-        deviates = outcome.result == "deviating"
-        self.outcomes[key] = outcome._replace(seen=message) if deviates else outcome._replace(message=message)
+        self.outcomes[key] = self.outcomes[key]._replace(explanation=text)
 
-    def counts(self, wanted: Callable[[Case], bool] = lambda case: True) -> dict[str, int]:
+    def counts(self, wanted: Callable[[Case], bool] = lambda case: True) -> dict[Result, int]:
         """How many of the wanted cases had each result."""
         found = Counter(self._result(key) for key, case in self.cases.items() if wanted(case))
-        return {result: found[result] for result in RESULTS}
+        return {result: found[result] for result in Result}
 
     def certificate(self) -> dict[str, Any]:
         """Everything, as data that JSON can hold; report.schema.json describes it."""
         gaps, counts = self._gaps(), self.counts()
         whole = verdict(counts)
-        if whole not in (FAILS, DEVIATES, CONFORMS) or (gaps and whole != FAILS):
-            whole = INCOMPLETE
-        ran = {self.cases[key].dtype for key in self.outcomes}
+        if whole not in VERDICTS or (gaps and whole is not Verdict.FAILS):
+            whole = Verdict.INCOMPLETE
+        absent = [outcome for _, outcome in self._with_result(Result.ABSENT)]
+        asked = {self.cases[key].dtype for key, outcome in self.outcomes.items() if outcome.result != Result.ABSENT}
         return {
             "format": FORMAT,
             "verdict": whole,
             "incomplete": gaps,
-            "absent": sorted({outcome.message for outcome in self.outcomes.values() if outcome.result == "absent"}),
-            "run": {**self.run, "dtypes": [dtype for dtype in checks.DTYPES if dtype in ran]},
+            "absent": [
+                {"ability": name, "reason": why} for name, why in sorted({(o.ability, o.message) for o in absent})
+            ],
+            "run": {**self.run, "dtypes": [dtype for dtype in checks.DTYPES if dtype in asked]},
             "counts": counts,
             "chapters": [self._chapter(name) for name in self._chapter_names()],
             "clauses": [self._clause(name, text) for name, text in spec.CLAUSES.items()],
             "headroom": list(self._headroom()),
             "causes": likely.listed((_name(self.cases[key]), found) for key, found in self.explanations.items()),
             "failures": [
-                {**_name(case), "clauses": list(case.clauses), "message": outcome.message}
-                for case, outcome in self._with_result("failed")
+                {**_name(case), "clauses": list(case.clauses), **_how(outcome)}
+                for case, outcome in self._with_result(Result.FAILED)
             ],
             "deviations": [
-                {**_name(case), "reason": outcome.message, "cause": outcome.cause, "seen": outcome.seen}
-                for case, outcome in self._with_result("deviating")
+                {**_name(case), "reason": outcome.reason, "cause": outcome.cause, **_how(outcome)}
+                for case, outcome in self._with_result(Result.DEVIATING)
             ],
         }
 
-    def _result(self, key: str) -> str:
-        return self.outcomes[key].result if key in self.outcomes else "not run"
+    def _result(self, key: str) -> Result:
+        return self.outcomes[key].result if key in self.outcomes else Result.NOT_RUN
 
-    def _with_result(self, result: str) -> Iterable[tuple[Case, Outcome]]:
-        return ((self.cases[key], outcome) for key, outcome in self.outcomes.items() if outcome.result == result)
+    def _with_result(self, result: Result) -> Iterable[tuple[Case, Outcome]]:
+        return ((case, self.outcomes[key]) for key, case in self.cases.items() if self._result(key) == result)
 
     def _chapter_names(self) -> list[str]:
         return sorted({*self.chapters, *(case.chapter for case in self.cases.values())}, key=place)
 
     def _chapter(self, name: str) -> dict[str, Any]:
-        def in_dtype(dtype: str) -> dict[str, int]:
+        def in_dtype(dtype: str) -> dict[Result, int]:
             return self.counts(lambda case: case.chapter == name and case.dtype in (dtype, None))
 
         counts = self.counts(lambda case: case.chapter == name)
@@ -197,20 +150,19 @@ class Report:
         return {"id": name, "text": text, "verdict": verdict(counts), "counts": counts}
 
     def _headroom(self) -> Iterable[dict[str, Any]]:
-        for key, outcome in self.outcomes.items():
-            for quantity, ratio in outcome.headroom.items():
-                case = self.cases[key]
+        for case, outcome in self._with_result(Result.PASSED):
+            for quantity, ratio in sorted(outcome.headroom.items()):
                 yield {"vector": case.id, "quantity": quantity, "dtype": case.dtype, "ratio": float(ratio)}
 
     def _gaps(self) -> list[str]:
         """Why this run says less than the whole suite would."""
-        gaps = []
-        if not_run := self.counts()["not run"]:
+        gaps = [self.interruption] if self.interruption else []
+        if not_run := self.counts()[Result.NOT_RUN]:
             ran = {self.cases[key].dtype for key in self.outcomes}
             left_out = [dtype for dtype in checks.DTYPES if dtype not in ran]
             which = f", all of {' and '.join(left_out)} among them" if left_out else ""
             gaps.append(f"{not_run} of {len(self.cases)} cases were not run{which}")
-        gaps += sorted({f"skipped: {outcome.message}" for _, outcome in self._with_result("skipped")})
+        gaps += sorted({f"skipped: {outcome.message}" for _, outcome in self._with_result(Result.SKIPPED)})
         present = {case.chapter for case in self.cases.values()}
         gaps += [f"chapter {name} was not collected" for name in sorted(set(self.chapters) - present, key=place)]
         asked = {(case.id, case.dtype) for case in self.cases.values()}
@@ -223,3 +175,7 @@ class Report:
 
 def _name(case: Case) -> dict[str, Any]:
     return {"case": case.id, "dtype": case.dtype, "vector": case.is_vector}
+
+
+def _how(outcome: Outcome) -> dict[str, Any]:
+    return {"fault": outcome.fault, "message": outcome.message, "explanation": outcome.explanation}

@@ -12,7 +12,7 @@ from typing import Any, Final
 import numpy as np
 import pytest
 
-from vae_rosetta.conformance.plugin import ABILITIES
+from vae_rosetta.conformance.grader import ABILITIES
 from vae_rosetta.implementations import ports
 from vae_rosetta.implementations.ports import MIXED, PORTS
 from vae_rosetta.shared import parameters

@@ -11,7 +11,7 @@ from vae_rosetta.applications.report.results import problems
 from vae_rosetta.applications.report.sources import Result, Run, read_result, reading
 from vae_rosetta.applications.runs import Json
 
-FORMAT: Final = 1  # of conformance/report.schema.json
+FORMATS: Final = (1, 2)  # of conformance/report.schema.json; what is shown here is the same in both
 _NEEDED: Final = ("verdict", "run", "counts", "clauses", "headroom")
 _TONES: Final = {"conforms": "good", "does not conform": "bad"}
 
@@ -22,7 +22,7 @@ def section(paths: Sequence[Path], found: Sequence[Run]) -> Section:
     Raises:
         FileNotFoundError, ValueError: a file is not there, or damaged.
     """
-    read = [read_result(path, path.stem, [FORMAT], _NEEDED) for path in paths]
+    read = [read_result(path, path.stem, FORMATS, _NEEDED) for path in paths]
     shown = [(result, result.content) for result in read if result.content is not None]
     blocks: list[Block] = []
     if shown:

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from vae_rosetta.conformance.plugin import Grader
+from vae_rosetta.conformance.grader import Grader
 from vae_rosetta.shared import oracle, parameters
 from vae_rosetta.shared.contract import Array, Tensors
 from vae_rosetta.shared.spec import Sizes

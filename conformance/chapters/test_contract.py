@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from vae_rosetta.conformance.plugin import Grader
+from vae_rosetta.conformance.grader import Grader
 from vae_rosetta.shared import parameters, spec
 from vae_rosetta.shared.contract import Array, FullModel, Losses, Tensors
 from vae_rosetta.shared.spec import Sizes

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from vae_rosetta.conformance.plugin import Grader
+from vae_rosetta.conformance.grader import Grader
 from vae_rosetta.shared import recipe
 from vae_rosetta.shared.contract import Array, FullModel, Tensors
 

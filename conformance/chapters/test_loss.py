@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from vae_rosetta.conformance.plugin import Grader
+from vae_rosetta.conformance.grader import Grader
 from vae_rosetta.shared.vectors import Vector
 
 pytestmark = pytest.mark.clause("loss.bce.logits", "loss.kl")

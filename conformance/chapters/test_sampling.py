@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from vae_rosetta.conformance import statistics
-from vae_rosetta.conformance.plugin import Grader
+from vae_rosetta.conformance.grader import Grader
 from vae_rosetta.shared import parameters
 from vae_rosetta.shared.contract import Array
 from vae_rosetta.shared.spec import Sizes

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from vae_rosetta.conformance import comparator
-from vae_rosetta.conformance.plugin import Grader
+from vae_rosetta.conformance.grader import Grader
 from vae_rosetta.shared import recipe, spec, vectors
 from vae_rosetta.shared.contract import Array, FullModel, Tensors
 from vae_rosetta.shared.vectors import Vector

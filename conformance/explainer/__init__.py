@@ -27,7 +27,6 @@ from vae_rosetta.shared.vectors import Vector, operations
 
 __all__ = [
     "CAUSES",
-    "MARK",
     "NOTHING",
     "Cause",
     "Diagnosis",
@@ -36,7 +35,6 @@ __all__ = [
     "diagnose",
     "diagnosis",
     "explain",
-    "explained",
     "said",
     "same_bug",
     "table",
@@ -44,7 +42,6 @@ __all__ = [
     "together",
 ]
 
-MARK: Final = "\ncause: "  # between the comparator's complaint and its explanation
 NOTHING: Final = "no known cause fits"  # said of a wrong answer that no hypothesis accounts for
 
 
@@ -70,8 +67,7 @@ def _explain(vector: Vector, actual: Mapping[str, Array], dtype: str) -> str | N
         pass
     else:
         return None
-    found = diagnosis(vector, actual, dtype)
-    return said(vector, Explanation(found.findings, found.at_once))
+    return said(vector, diagnosis(vector, actual, dtype).explanation)
 
 
 def said(vector: Vector, explanation: Explanation) -> str:
@@ -89,12 +85,6 @@ def text(explanation: Explanation) -> str:
         return f"follows from {len(findings)} bugs at once, which other vectors name one by one: {bugs}"
     first = f"{len(findings)} bugs at once: " if explanation.at_once else ""
     return first + (" And: " if explanation.at_once else " Or: ").join(map(_paragraph, findings)) or NOTHING
-
-
-def explained(vector: Vector, diagnosis: Diagnosis, mismatch: comparator.Mismatch) -> comparator.Mismatch:
-    """The comparator's complaint about an answer, with its cause on a line of its own."""
-    explanation = Explanation(diagnosis.findings, diagnosis.at_once)
-    return comparator.Mismatch(f"{mismatch}{MARK}{said(vector, explanation)}")
 
 
 def beyond(vector: Vector) -> str:

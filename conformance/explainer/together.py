@@ -33,6 +33,11 @@ class Diagnosis(NamedTuple):
         """Whether it takes all findings to account for the answer; otherwise any of them does."""
         return self.search is not None and self.search.at_once
 
+    @property
+    def explanation(self) -> "Explanation":
+        """What is said of the answer before it is read together with others."""
+        return Explanation(self.findings, self.at_once)
+
 
 class Explanation(NamedTuple):
     """What is said of a wrong answer. No findings: no known cause fits."""
@@ -73,7 +78,7 @@ class _Reading:
     def _explanation(self, i: int, alone: set[Finding]) -> Explanation:
         findings = self._by.get(i)
         if findings is None:
-            return Explanation(self._diagnoses[i].findings, self._diagnoses[i].at_once)
+            return self._diagnoses[i].explanation
         if len(findings) > 1:
             return Explanation(findings, at_once=True, known=alone.issuperset(map(same_bug, findings)))
         return Explanation((*findings, *self._alternatives(i, same_bug(findings[0]))))

@@ -15,9 +15,9 @@ import numpy as np
 import pytest
 
 from vae_rosetta import conformance
+from vae_rosetta.conformance.grader import Grader
 from vae_rosetta.conformance.meta.mutants import MUTANTS
 from vae_rosetta.conformance.meta.mutants.base import SUBJECT, Mutant, fresh_subject
-from vae_rosetta.conformance.plugin import Grader
 from vae_rosetta.shared import vectors
 from vae_rosetta.shared.vectors import Vector, operations
 

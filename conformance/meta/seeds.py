@@ -25,7 +25,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 
 from vae_rosetta.conformance import comparator
-from vae_rosetta.conformance.plugin import ABILITIES, Grader
+from vae_rosetta.conformance.grader import ABILITIES, Grader
 from vae_rosetta.shared import checks, oracle, parameters, rounding
 from vae_rosetta.shared.contract import Array, FullModel, Tensors
 from vae_rosetta.shared.oracle import Arithmetic, Oracle

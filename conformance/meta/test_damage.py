@@ -10,7 +10,7 @@ from typing import Final
 
 import pytest
 
-from vae_rosetta.conformance import plugin
+from vae_rosetta.conformance import session
 from vae_rosetta.conformance.meta import kill
 from vae_rosetta.conformance.meta.strangers import WHOLE, copy_suite, suite
 from vae_rosetta.shared import vectors
@@ -92,11 +92,11 @@ def test_run_without_an_entry_fails(name: str, copy: Path, run: Run) -> None:
     content = vector.read_bytes()
     vector.unlink()
     with pytest.raises(VectorError, match=r"manifest\.json has the SHA-256"):
-        plugin._verify_vectors()
+        session.verified_vectors()
     vector.write_bytes(content)
     checksum.write_bytes(vectors.checksum(manifest.read_bytes()))
     with pytest.raises(VectorError, match=f"not in the manifest: {vector.name}"):
-        plugin._verify_vectors()
+        session.verified_vectors()
 
 
 @pytest.mark.parametrize("name", FILES)
@@ -108,7 +108,7 @@ def test_run_on_a_changed_byte_fails(name: str, copy: Path, run: Run) -> None:
         other = chosen.choice([value for value in range(256) if value != content[position]])
         (copy / name).write_bytes(content[:position] + bytes([other]) + content[position + 1 :])
         with pytest.raises(VectorError, match=Path(name).name):
-            plugin._verify_vectors()
+            session.verified_vectors()
     assert _refused(run, name)
 
 
@@ -118,7 +118,7 @@ def test_cut_and_lengthened_files_are_noticed(name: str, content: bytes, copy: P
     before = (copy / name).read_bytes()
     (copy / name).write_bytes(before + content if content else content)
     with pytest.raises(VectorError, match=Path(name).name):
-        plugin._verify_vectors()
+        session.verified_vectors()
 
 
 def test_stranger_sees_one_line(tmp_path: Path) -> None:

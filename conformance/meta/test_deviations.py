@@ -8,7 +8,7 @@ import pytest
 from vae_rosetta.conformance import deviations
 from vae_rosetta.conformance.deviations import Deviation, DeviationError
 from vae_rosetta.conformance.meta.strangers import WHOLE, WRONG, grade
-from vae_rosetta.conformance.report import Case
+from vae_rosetta.conformance.outcome import Case
 
 GOOD = """
 [[deviation]]

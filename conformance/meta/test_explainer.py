@@ -1,5 +1,6 @@
 """The explainer names the right cause for wrong answers, and none for rounding or for answers that are right."""
 
+import copy
 import re
 import subprocess
 import sys
@@ -12,7 +13,7 @@ from typing import Final
 import numpy as np
 import pytest
 
-from vae_rosetta.conformance import comparator, explainer
+from vae_rosetta.conformance import comparator, explainer, failure
 from vae_rosetta.conformance.explainer.loss_hypotheses import loss_hypotheses
 from vae_rosetta.conformance.explainer.model_hypotheses import Hypothesis, model_hypotheses
 from vae_rosetta.conformance.explainer.rules import Adam, Rules
@@ -282,9 +283,9 @@ def test_explanation_is_a_paragraph_with_clause_pitfall_report_and_fix() -> None
     assert "\n" not in text
     for part in ("averaged over the latents", "clause loss.kl", "pitfall P04", "keras-team/keras-io#270", "Fix: sum"):
         assert part in text
-    diagnosis = explainer.diagnosis(vector, actual, "float32")
-    mismatch = explainer.explained(vector, diagnosis, comparator.Mismatch("kl: off"))
-    assert str(mismatch) == f"kl: off\ncause: {text}"
+    for wrong in (asked := failure.WrongAnswer("kl: off", vector, "float32", actual), copy.copy(asked)):
+        told = failure.text(wrong, wrong.diagnosis.explanation)
+        assert f"kl: off cause: {text} clause" in " ".join(told.split())
 
 
 def test_whole_runs_on_real_data_are_not_computed_again() -> None:

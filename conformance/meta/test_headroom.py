@@ -9,10 +9,11 @@ from typing import Any
 import pytest
 
 from vae_rosetta.conformance import __main__, headroom, matrix, report
+from vae_rosetta.conformance.grader import Grader
 from vae_rosetta.conformance.headroom import Family
 from vae_rosetta.conformance.meta import kill
-from vae_rosetta.conformance.plugin import Grader
-from vae_rosetta.conformance.report import Case, Outcome, Report
+from vae_rosetta.conformance.outcome import Case, Outcome, Result
+from vae_rosetta.conformance.report import Report
 from vae_rosetta.shared import oracle, vectors
 
 Ratio = Callable[[Family], float]
@@ -22,7 +23,7 @@ SMALL = Family("loss/soft-targets", "reconstruction", "float32")
 FRAMEWORKS = {"torch": "mine.torch_vae", "keras": "mine.keras_vae", "jax": "mine.jax_vae"}
 
 
-def _certificate(folder: Path, framework: str, module: str, ratio: Ratio, result: str = "passed") -> str:
+def _certificate(folder: Path, framework: str, module: str, ratio: Ratio, result: Result = Result.PASSED) -> str:
     """A certificate of a backend whose every family uses `ratio` of its tolerances."""
     backend: Any = SimpleNamespace(describe=lambda: {"framework": framework})
     gathered = Report(report.run_identity({"module": module, "command": None}, backend, "auto"))
@@ -103,7 +104,7 @@ def test_equal_elements_are_one() -> None:
 
 
 def test_a_backend_that_fails_says_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    path = _certificate(tmp_path, "torch", "mine.torch_vae", lambda _: 0.1, result="failed")
+    path = _certificate(tmp_path, "torch", "mine.torch_vae", lambda _: 0.1, result=Result.FAILED)
     assert headroom.main([path]) == 1
     assert "torch_vae: does not conform" in capsys.readouterr().out
 
@@ -153,6 +154,6 @@ def test_kinds(chapter: str, quantity: str, kind: str) -> None:
 @pytest.mark.parametrize("name", ["training/tiny-gradients", "training/tiny", "gradients/saturated-logits"])
 def test_float32_of_the_oracle_stays_below_half(name: str) -> None:
     """What it stores is rounded as every port rounds it, twenty times to the same side."""
-    used: dict[tuple[str, str], float] = {}
-    Grader(oracle, "float32", headroom=used).check(kill.VECTORS[name])
-    assert 0.01 <= max(used.values()) <= headroom.MOST
+    grader = Grader(oracle, "float32")
+    grader.check(kill.VECTORS[name])
+    assert 0.01 <= max(grader.headroom.values()) <= headroom.MOST

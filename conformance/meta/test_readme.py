@@ -7,7 +7,7 @@ from typing import Final
 
 import pytest
 
-from vae_rosetta.conformance import __main__, report
+from vae_rosetta.conformance import __main__, outcome
 from vae_rosetta.conformance.meta.strangers import ROOT, grade, suite
 
 README: Final = (ROOT / "conformance/README.md").read_text(encoding="utf-8")
@@ -61,12 +61,12 @@ def test_options_and_verdicts_are_those_that_exist() -> None:
     table = re.findall(r"^\| `(--[a-z-]+)", README, flags=re.MULTILINE)
     assert set(table) == {*("--report", "--deviations", "--vae-dtype", "--vae-device", "--vae-command", "--timeout")}
     assert all(option in __main__.USAGE for option in table)
-    for verdict in report.VERDICTS:
+    for verdict in outcome.VERDICTS:
         assert f"\n| {verdict} |" in README
 
 
-@pytest.mark.parametrize("chapter", report.CHAPTERS)
+@pytest.mark.parametrize("chapter", outcome.CHAPTERS)
 def test_chapters_are_listed_and_exist(chapter: str) -> None:
     assert f"\n| {chapter} |" in README
     assert (ROOT / f"conformance/chapters/test_{chapter}.py").is_file()
-    assert len(list((ROOT / "conformance/chapters").glob("test_*.py"))) == len(report.CHAPTERS)
+    assert len(list((ROOT / "conformance/chapters").glob("test_*.py"))) == len(outcome.CHAPTERS)

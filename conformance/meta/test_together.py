@@ -15,6 +15,7 @@ from vae_rosetta.conformance.explainer import Explanation, Finding
 from vae_rosetta.conformance.explainer.rules import Adam, Rules
 from vae_rosetta.conformance.explainer.suspect import Suspect
 from vae_rosetta.conformance.meta.strangers import grade
+from vae_rosetta.conformance.outcome import Fault
 from vae_rosetta.shared import rounding, vectors
 from vae_rosetta.shared.contract import Array, FullModel, Tensors
 from vae_rosetta.shared.oracle import sigmoid
@@ -221,15 +222,16 @@ def test_report_names_a_cause_once_with_its_cases(tmp_path: Path) -> None:
 def test_failures_without_a_cause_are_never_left_out() -> None:
     """Of thirty failures that follow from one cause the terminal lists some; of others all, with what is known."""
 
-    def failure(case: str, message: str, *, vector: bool = True) -> dict[str, Any]:
-        return {"case": case, "dtype": "float32", "vector": vector, "clauses": ["adam"], "message": message}
+    def failure(case: str, fault: Fault, message: str = "m", explanation: str | None = None) -> dict[str, Any]:
+        how = {"fault": fault, "message": message, "explanation": explanation}
+        return {"case": case, "dtype": "float32", "clauses": ["adam"], **how}
 
-    explained = [failure(f"training/{i}", "Mismatch: m") for i in range(30)]
+    explained = [failure(f"training/{i}", Fault.WRONG) for i in range(30)]
     others = [
-        failure("training/mnist-5k", f"Mismatch: m{explainer.MARK}{explainer.NOTHING}: not computed again"),
-        failure("training/odd", "Mismatch: missing: m"),
-        failure("forward/tiny", "ValueError: output array is read-only"),
-        failure("contract/test_law", "AssertionError: arrays differ", vector=False),
+        failure("training/mnist-5k", Fault.WRONG, explanation=f"{explainer.NOTHING}: not computed again"),
+        failure("training/odd", Fault.WRONG, "missing: m", explainer.NOTHING),
+        failure("forward/tiny", Fault.ERROR, "ValueError: output array is read-only"),
+        failure("contract/test_law", Fault.LAW, "AssertionError: \nNot equal"),
     ]
     known = Explanation((Finding("epsilon-hat", "epsilon is 1e-08"),))
     causes = likely.listed((entry, known) for entry in explained)
@@ -239,7 +241,7 @@ def test_failures_without_a_cause_are_never_left_out() -> None:
         "fails: training/mnist-5k in float32 (adam): no known cause fits: not computed again",
         "fails: training/odd in float32 (adam): no known cause fits",
         "fails: forward/tiny in float32 (adam): ValueError: output array is read-only",
-        "fails: contract/test_law in float32 (adam)",
+        "fails: contract/test_law in float32 (adam): AssertionError: Not equal",
         "fails: 14 more, each of a cause above",
     ]
     assert lines.count("fails: training/0 in float32 (adam): cause 1") == 1

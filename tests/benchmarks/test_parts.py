@@ -34,7 +34,7 @@ def test_gate_wants_every_chapter(ports: Callable[..., str]) -> None:
     verdict = gate.grade(ports("forward_vae", absent=methods))
     assert verdict.passed > 5
     assert verdict.refusal.startswith("passes nothing of gradients, training: ")
-    assert "absent ability 'gradients'" in verdict.refusal
+    assert "it lacks gradients (the model has no gradients)" in verdict.refusal
 
 
 MIXED = """

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from vae_rosetta.conformance.comparator import Mismatch
-from vae_rosetta.conformance.plugin import Grader
+from vae_rosetta.conformance.grader import Grader
 from vae_rosetta.shared import spec, vectors
 from vae_rosetta.shared.contract import Array
 

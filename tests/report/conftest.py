@@ -13,7 +13,9 @@ import pytest
 from click.testing import CliRunner, Result
 
 from vae_rosetta.applications.cli import vae
-from vae_rosetta.conformance.report import Case, Outcome, Report
+from vae_rosetta.conformance import outcome
+from vae_rosetta.conformance.outcome import Case, Fault, Outcome
+from vae_rosetta.conformance.report import Report
 
 _VOID = {"meta", "img", "br", "link", "hr", "input"}
 Json = dict[str, Any]
@@ -228,9 +230,9 @@ def certificate() -> Json:
     found = Report(run, chapters=("loss",))
     for dtype, ratio in (("float32", 0.625), ("float64", 0.125)):
         found.cases[dtype] = Case("loss/tiny", "loss", dtype, ("loss.kl",), is_vector=True)
-        found.record(dtype, Outcome("passed", headroom={"kl": ratio}))
+        found.record(dtype, Outcome(outcome.Result.PASSED, headroom={"kl": ratio}))
     found.cases["wrong"] = Case("loss/full", "loss", "float32", ("loss.bce.logits",), is_vector=True)
-    found.record("wrong", Outcome("failed", "too large"))
+    found.record("wrong", Outcome(outcome.Result.FAILED, "too large", Fault.WRONG))
     return found.certificate()
 
 
