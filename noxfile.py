@@ -10,7 +10,7 @@ import nox
 
 nox.needs_version = ">=2024.10.9"
 nox.options.sessions = ["lint", "types", "tests", "conformance"]
-nox.options.default_venv_backend = "virtualenv"
+nox.options.default_venv_backend = "uv|virtualenv"  # uv: virtualenvs share one copy of each package, by hard links
 nox.options.reuse_venv = "yes"
 
 ROOT = Path(__file__).parent
@@ -21,13 +21,16 @@ BACKENDS = [nox.param(word, id=word) for word in PORTS]
 SUITE = ("python", "-m", "vae_rosetta.conformance")
 QUIET_TENSORFLOW = {"TF_CPP_MIN_LOG_LEVEL": "3"}
 ONE_THREAD = {"OMP_NUM_THREADS": "1"}  # small products are slower with two, and much slower on a busy machine
+ON_EVERY_CORE = ("--numprocesses=logical", "--maxprocesses=8")
 GRADED: list[str] = []  # backends that this run has graded: older certificates are not shown beside theirs
 
 
-def install(session: nox.Session, *extras: str, groups: tuple[str, ...] = ()) -> None:
+def install(session: nox.Session, *extras: str, groups: tuple[str, ...] = (), editable: bool = False) -> None:
     """Installs this project as a user would get it, with the given extras, and the given groups' tools."""
-    project = f"{ROOT}[{','.join(extras)}]" if extras else str(ROOT)
-    session.install(CONSTRAINTS, project, *nox.project.dependency_groups(PROJECT, *groups))
+    project = [*(["--editable"] if editable else []), f"{ROOT}[{','.join(extras)}]" if extras else str(ROOT)]
+    # uv takes a folder whose pyproject.toml has not changed for what it installed the last time; pip does not.
+    again = ("--reinstall-package=vae-rosetta",) if session.venv_backend == "uv" and not editable else ()
+    session.install(CONSTRAINTS, *again, *project, *nox.project.dependency_groups(PROJECT, *groups))
 
 
 def certificates(session: nox.Session) -> Path:
@@ -76,9 +79,9 @@ def types(session: nox.Session) -> None:
 @nox.session
 def tests(session: nox.Session) -> None:
     """The project's own tests, and the proof that the suite rejects what it must: no framework installed."""
-    install(session, "app", "conformance", groups=("test",))
+    install(session, "app", "conformance", groups=("test",), editable=True)  # tests/installed builds the wheel
     session.run("python", "-m", "vae_rosetta.shared.vectors", "--check", env=ONE_THREAD)
-    session.run("pytest", *session.posargs, env=ONE_THREAD)
+    session.run("pytest", *ON_EVERY_CORE, *session.posargs, env=ONE_THREAD)
 
 
 @nox.session
@@ -92,20 +95,8 @@ def conformance(session: nox.Session, backend: str) -> None:
     GRADED.append(backend)
     with contextlib.suppress(ValueError):  # sessions in parallel cannot queue one: `nox -s matrix` follows by hand
         session.notify("matrix", posargs=())  # once, after all that were chosen, whatever they find
-    with (
-        tempfile.TemporaryDirectory() as elsewhere,
-        session.chdir(elsewhere),
-    ):  # the installed package, not the checkout
-        report = ("--report", str(certificate))
-        session.run(
-            "python",
-            "-m",
-            "vae_rosetta.conformance",
-            port.module,
-            *report,
-            *session.posargs,
-            env=QUIET_TENSORFLOW,
-        )
+    with tempfile.TemporaryDirectory() as elsewhere, session.chdir(elsewhere):  # not the checkout
+        session.run(*SUITE, port.module, "--report", str(certificate), *session.posargs, env=QUIET_TENSORFLOW)
         if "mixed_bfloat16" in port.offers:
             session.run(*SUITE, "mixed", port.module, env=QUIET_TENSORFLOW)
         else:
@@ -150,13 +141,9 @@ def seeds(session: nox.Session, backend: str) -> None:
 
 @nox.session
 def rehearsal(session: nox.Session) -> None:
-    """A stranger's port, Keras on JAX, in an empty folder with the wheel alone: its two deviations are named."""
-    wheels = Path(session.create_tmp()) / "wheels"
-    shutil.rmtree(wheels, ignore_errors=True)
-    session.install(CONSTRAINTS, "numpy", "safetensors", "pytest", "keras", "jax")
-    session.run("python", "-m", "pip", "wheel", "--quiet", "--no-deps", f"--wheel-dir={wheels}", str(ROOT))
-    (wheel,) = wheels.glob("*.whl")
-    session.install("--no-deps", "--force-reinstall", str(wheel))
+    """A stranger's port, Keras on JAX, in a folder of its own with the wheel alone: its two deviations are named."""
+    session.install(CONSTRAINTS, "keras", "jax")
+    install(session, "conformance")
     session.run("pytest", "tests/rehearsal", *session.posargs, env=ONE_THREAD)
 
 

@@ -1,5 +1,6 @@
 """Ports as strangers bring them, and the suite run on them as strangers run it: from a folder of their own."""
 
+import importlib
 import os
 import shutil
 import subprocess
@@ -73,7 +74,7 @@ def copy_suite(site: Path) -> None:
     (site / "vae_rosetta").mkdir(parents=True)
     (site / "vae_rosetta/__init__.py").write_bytes(Path(vae_rosetta.__file__).read_bytes())
     for package in ("shared", "conformance"):
-        source = Path(vae_rosetta.__path__[0], package)
+        source = Path(str(importlib.import_module(f"vae_rosetta.{package}").__file__)).parent
         shutil.copytree(source, site / "vae_rosetta" / package, ignore=shutil.ignore_patterns("__pycache__"))
 
 

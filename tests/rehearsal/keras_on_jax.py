@@ -15,11 +15,10 @@ os.environ.setdefault("JAX_ENABLE_X64", "1")  # float64 would be float32 without
 import jax
 import keras
 import numpy as np
+from shared.layers import LAYERS  # type: ignore[import-not-found]  # of the stranger's own
 
 from vae_rosetta.shared import checks, parameters, spec, stream
 from vae_rosetta.shared.contract import Losses
-
-LAYERS = ("encoder.fc1", "encoder.fc2_mu", "encoder.fc2_logvar", "decoder.fc3", "decoder.fc4")
 
 
 def describe() -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""A stranger's rehearsal: from an empty folder, with the installed wheel, `keras_on_jax.py` is graded as any port is.
+"""A stranger's rehearsal: in a folder of its own, with the installed wheel, `keras_on_jax.py` is graded as any port is.
 
 Run by `nox -s rehearsal`, which installs the wheel, NumPy, safetensors, pytest, Keras and JAX, and nothing else.
 """
@@ -38,9 +38,10 @@ def _grade(folder: Path, *options: str) -> Run:
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder that holds the port and nothing else."""
+    """A folder that holds the port and what it imports of its own, and nothing else."""
     place = tmp_path_factory.mktemp("stranger")
     shutil.copy(PORT, place)
+    shutil.copytree(PORT.with_name("shared"), place / "shared", ignore=shutil.ignore_patterns("__pycache__"))
     return place
 
 
