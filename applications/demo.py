@@ -15,8 +15,9 @@ import math
 import subprocess
 import sys
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 import click
 import numpy as np
@@ -26,7 +27,8 @@ from rich.table import Table
 
 from vae_rosetta.applications import pictures, runs
 from vae_rosetta.applications.errors import OneLineErrors
-from vae_rosetta.applications.runs import Json
+from vae_rosetta.applications.runs import Run
+from vae_rosetta.applications.settings import Json
 from vae_rosetta.implementations import ports
 from vae_rosetta.shared import files
 
@@ -85,7 +87,7 @@ def main(out: Path, backends: str | None, data: str, epochs: int, force: bool) -
     print_table(findings, epochs)
     files.write_text(out / REPORT, json.dumps(report(out, findings), indent=2) + "\n")
     written = [REPORT]
-    if (image_shape := runs.read_config(_folder(out, _REFERENCE, "float32"))["dataset"]["image_shape"]) is not None:
+    if (image_shape := _run(out, _REFERENCE, "float32").config.dataset.image_shape) is not None:
         rows = {name: _generated(out, name) for name in names or [_REFERENCE]}
         side_by_side(out / PICTURE, rows, image_shape)
         written.append(PICTURE)
@@ -102,12 +104,11 @@ def find(out: Path, name: str) -> Finding:
     """
     truth = _steps(out, _REFERENCE, "float64")
     single, double = (_relative(_steps(out, name, dtype), truth, name) for dtype in ("float32", "float64"))
-    folder = _folder(out, name, "float32")
-    metrics, about = runs.read_metrics(folder), runs.read_config(folder)["describe"]
-    last = metrics[-1]
+    run = _run(out, name, "float32")
+    last = run.metrics()[-1]
     return Finding(
         backend=name,
-        version=about["version"],
+        version=run.config.describe["version"],
         train=last["train"]["objective"],
         test=last["test"]["objective"],
         images_per_second=last["images_per_second"],
@@ -119,14 +120,16 @@ def find(out: Path, name: str) -> Finding:
 
 def report(out: Path, findings: Sequence[Finding]) -> Json:
     """The findings, the limits, and what ran."""
-    configs = {finding.backend: runs.read_config(_folder(out, finding.backend, "float32")) for finding in findings}
-    shared: dict[str, Any] = {key: configs[_REFERENCE][key] for key in ("spec", "data", "dataset", "seed", "epochs")}
+    configs = {finding.backend: _run(out, finding.backend, "float32").config for finding in findings}
+    reference = configs[_REFERENCE]
     return {
-        **shared,
+        "spec": reference.spec,
+        **{name: getattr(reference.settings, name) for name in ("data", "seed", "epochs")},
+        "dataset": asdict(reference.dataset),
         "limits": {"float64": FLOAT64_LIMIT, "float32_first": FLOAT32_LIMIT},
         "holds": not any(finding.broken() for finding in findings),
         "backends": [
-            {**finding._asdict(), **{key: configs[finding.backend][key] for key in ("describe", "versions")}}
+            {**finding._asdict(), **{key: getattr(configs[finding.backend], key) for key in ("describe", "versions")}}
             for finding in findings
         ],
     }
@@ -193,9 +196,13 @@ def _folder(out: Path, name: str, dtype: str) -> Path:
     return out / f"{name}-{dtype}"
 
 
+def _run(out: Path, name: str, dtype: str) -> Run:
+    return runs.read(_folder(out, name, dtype))
+
+
 def _steps(out: Path, name: str, dtype: str) -> npt.NDArray[np.float64]:
     """The objective of every step of a run, (steps,)."""
-    metrics = runs.read_metrics(_folder(out, name, dtype))
+    metrics = _run(out, name, dtype).metrics()
     return np.concatenate([np.asarray(line["step_objectives"], dtype=np.float64) for line in metrics])
 
 

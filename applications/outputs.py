@@ -4,6 +4,19 @@ from collections.abc import Collection
 from pathlib import Path
 
 
+def beside(weights: Path, name: str, out: Path | None, *, force: bool) -> Path | None:
+    """Where a result about `weights` goes: `out` if given, else the file `name` in the run's folder, if it is one.
+
+    Raises:
+        ValueError: see `check`; the file ends in .json.
+    """
+    if out is None and weights.is_dir():
+        out = weights / name
+    if out is not None:
+        check(out, endings=(".json",), force=force)
+    return out
+
+
 def check(out: Path, *, endings: Collection[str] = (), force: bool) -> str:
     """Checks that a file may be written to `out`, and returns its ending in lower case.
 

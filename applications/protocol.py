@@ -4,13 +4,14 @@ See `shared/binarisation.py` for the data sets themselves.
 """
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from vae_rosetta.shared import binarisation, checks
 from vae_rosetta.shared.contract import Array
+from vae_rosetta.shared.datasets import Dataset
 
 GREY: Final = "none"
 DRAWN: Final = "drawn"
@@ -18,6 +19,9 @@ ROUNDED: Final = "rounded"
 CHOICES: Final = (GREY, DRAWN, ROUNDED)
 
 _TRAINED_ON: Final = {"none": "grey", "dynamic": "dynamic-binarised"}
+TRAINABLE: Final = tuple(_TRAINED_ON)  # what `shared.recipe.fit` may do with grey pixels
+
+_Images = npt.NDArray[np.floating]
 
 
 @dataclass(frozen=True)
@@ -36,12 +40,32 @@ class Protocol:
             return binarisation.drawn(x, self.seed)
         return binarisation.rounded(x) if self.binarise == ROUNDED else x
 
-    def words(self, x: npt.NDArray[np.floating]) -> str:
+    def words(self, x: _Images) -> str:
         """The name of these data, where x (N, D) are the images before `apply`."""
         if binarisation.is_binary(x):
             return "binary as given"  # then neither a draw nor rounding changes anything
         drawn = f"dynamic-binarised (one draw, seed {self.seed})"
         return {GREY: "grey", DRAWN: drawn, ROUNDED: "rounded"}[self.binarise]
+
+    def held_out(self, data: Dataset, count: int | None = None) -> "HeldOut":
+        """The images that `data` holds out, or the first `count`, as this protocol evaluates on them.
+
+        Raises:
+            ValueError: there are fewer.
+        """
+        if count is not None and count > len(data.test):
+            raise ValueError(f"images: got {count}; expected at most {len(data.test)}, which {data.name} holds out")
+        grey = data.test[:count]
+        return HeldOut(data, self, self.apply(grey), self.words(grey))
+
+
+class HeldOut(NamedTuple):
+    """What a model is evaluated on."""
+
+    data: Dataset
+    protocol: Protocol
+    x: Array  # (N, D), as it is evaluated
+    words: str  # that name its protocol beside every figure
 
 
 def trained_on(binarise: str) -> str:

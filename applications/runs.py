@@ -1,10 +1,10 @@
-"""A run's folder: what training leaves behind, always whole.
+"""A run: what training leaves behind in a folder, always whole, and what whoever uses the model asks of it.
 
 | file                   | what                                                                          |
 |------------------------|-------------------------------------------------------------------------------|
 | `weights.safetensors`  | the parameters, for any backend or language                                   |
 | `state.safetensors`    | the parameters and Adam's m, v and step, for an exact resume                  |
-| `config.json`          | all that is needed to repeat the run, and how far it has come                 |
+| `config.json`          | all that is needed to repeat the run, and how far it has come: see `settings` |
 | `metrics.jsonl`        | one line per epoch                                                            |
 | three `.png`           | curve, reconstructions, samples: drawn at the end, from the files above       |
 
@@ -15,14 +15,17 @@ killed between two files leaves the state of the epoch before, from which the ru
 import json
 import math
 import tempfile
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from vae_rosetta.applications.interrupts import interrupts_held
-from vae_rosetta.shared import files, parameters, spec
-from vae_rosetta.shared.contract import Array, Trainable
+from vae_rosetta.applications.protocol import Protocol
+from vae_rosetta.applications.settings import Config, Json, Settings, tested_on
+from vae_rosetta.shared import binarisation, datasets, files, parameters, spec
+from vae_rosetta.shared.contract import Array, Tensors, Trainable
+from vae_rosetta.shared.datasets import Dataset
 from vae_rosetta.shared.spec import Sizes
 
 if TYPE_CHECKING:  # what only looks at runs needs no model
@@ -37,16 +40,151 @@ RECONSTRUCTIONS: Final = "reconstructions.png"
 SAMPLES: Final = "samples.png"
 FILES: Final = (STATE, WEIGHTS, CONFIG, METRICS, CURVE, RECONSTRUCTIONS, SAMPLES)
 
-Json = dict[str, Any]
 
+class Checkpoint(NamedTuple):
+    """A run up to the last epoch whose state was written."""
 
-class Stored(NamedTuple):
-    """A run as its folder tells it, up to the last epoch whose state was written."""
-
-    config: Json
+    epochs_done: int
     metrics: list[Json]  # of epochs 1 to `epochs_done`
     state: dict[str, Array]
-    epochs_done: int
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run that is kept in `folder`. Its config is read; weights, state, metrics and data are read when asked for."""
+
+    folder: Path
+    config: Config
+
+    @property
+    def settings(self) -> Settings:
+        """The options that it was trained with."""
+        return self.config.settings
+
+    @property
+    def sizes(self) -> Sizes:
+        """Of its model."""
+        return self.config.sizes
+
+    @property
+    def tested_on(self) -> Protocol:
+        """What was done to the held-out images that it was tested on, after every epoch."""
+        return tested_on(self.settings)
+
+    def params(self) -> Tensors:
+        """The weights.
+
+        Raises:
+            FileNotFoundError: there are none.
+            TypeError, ValueError: the file is damaged, or of a model of other sizes than the config tells.
+        """
+        return parameters.read_params(self.folder / WEIGHTS, self.sizes)
+
+    def metrics(self) -> list[Json]:
+        """The lines of `metrics.jsonl`, one per epoch; see `metrics_line`.
+
+        Raises:
+            FileNotFoundError: there is no such file.
+            ValueError: it is damaged; the message names the line.
+        """
+        path = self.folder / METRICS
+        lines = path.read_text(encoding="utf-8").splitlines()
+        return [_checked_line(f"{path}: line {number}", line) for number, line in enumerate(lines, 1)]
+
+    def checkpoint(self) -> Checkpoint:
+        """What the run can be resumed from.
+
+        Raises:
+            FileNotFoundError: a file is missing.
+            TypeError, ValueError: a file is damaged or does not fit the others; the message names it.
+        """
+        path = self.folder / STATE
+        state = parameters.read(path)
+        try:
+            parameters.check_state(state, self.sizes)
+        except (TypeError, ValueError) as error:
+            raise type(error)(f"{path}: {error}") from None
+        steps = math.ceil(self.config.dataset.train / self.settings.batch_size)  # an epoch's, with the short last one
+        epochs_done, left_over = divmod(int(state["adam.step"]), steps)
+        if left_over or epochs_done < 1:
+            raise ValueError(f"{path}: got {state['adam.step']} steps; expected whole epochs of {steps}")
+        metrics = self.metrics()
+        if [line["epoch"] for line in metrics[:epochs_done]] != list(range(1, epochs_done + 1)):
+            raise ValueError(
+                f"{self.folder / METRICS}: got {len(metrics)} epochs; expected {epochs_done}, one per line, in order"
+            )
+        return Checkpoint(epochs_done, metrics[:epochs_done], state)
+
+    def data(self, data_dir: Path | None = None) -> Dataset:
+        """The data set that the run was trained on, grey whatever the run made of it; in `data_dir`, if it has moved.
+
+        Raises:
+            FileNotFoundError: it is gone.
+            ModuleNotFoundError: a package is needed to read it.
+            ValueError: it is no longer what the run had.
+        """
+        name, sha256 = self.settings.data, self.config.dataset.sha256
+        data = datasets.load(name, data_dir=data_dir or self.settings.data_dir)
+        if data.sha256 != sha256:
+            raise ValueError(
+                f"data: got {name} (SHA-256 {data.sha256}); expected {sha256}, as the run had; --data {name} takes it "
+                "as it is"
+            )
+        return data
+
+    def held_out(self, data: Dataset) -> Array:
+        """The images of `data` that the run held out, as it was tested on them, (M, D).
+
+        Without those of the class that it left out, if any.
+        """
+        labels, without = data.test_labels, self.config.without_digit
+        return self.tested_on.apply(data.test if without is None or labels is None else data.test[labels != without])
+
+    def as_seen(self, data: Dataset) -> Dataset:
+        """`data` as the run saw them: black and white, if it trained on pixels that were drawn anew for every epoch.
+
+        Held-out images as the one draw that it was tested on, training images as its first epoch had them.
+        """
+        if self.settings.binarise == "none":
+            return data
+        train = binarisation.dynamic(data.train, self.settings.seed, 0)
+        return replace(data, train=train, test=self.tested_on.apply(data.test))
+
+    def write(self, metrics: Sequence[Json], model: Trainable) -> "Run":
+        """Writes the four files of an epoch, the last of `metrics`; returns the run as it then is.
+
+        Ctrl-C meanwhile takes effect when all are written. A first epoch takes the place of a former run, whose other
+        files go; files that are not a run's stay.
+
+        Raises:
+            OSError: a file cannot be written; each file is then the old or the new one, and the run can be resumed.
+        """
+        run = replace(self, config=replace(self.config, epochs_done=len(metrics)))
+        # One metadata entry: safetensors writes several in random order, and equal runs should be equal files.
+        about = json.dumps({"spec": spec.VERSION, "epochs": len(metrics), **self.sizes._asdict()}, sort_keys=True)
+        with interrupts_held():
+            if len(metrics) == 1:
+                for name in (STATE, CURVE, RECONSTRUCTIONS, SAMPLES):
+                    (self.folder / name).unlink(missing_ok=True)
+            files.write_text(self.folder / METRICS, "".join(json.dumps(line) + "\n" for line in metrics))
+            parameters.save(self.folder / WEIGHTS, model.params(), {"vae": about})
+            run.config.write(self.folder / CONFIG)
+            parameters.save(self.folder / STATE, model.state(), {"vae": about})
+        return run
+
+
+def read(folder: Path) -> Run:
+    """The run in `folder`.
+
+    Raises:
+        FileNotFoundError: no run is there.
+        ValueError: its `config.json` is damaged; see `Config.read`.
+    """
+    if not (folder / CONFIG).is_file():
+        raise FileNotFoundError(
+            f"{folder}: got no {CONFIG} there; expected a run's folder, as vae train --out writes it"
+        )
+    return Run(folder, Config.read(folder / CONFIG))
 
 
 def check_free(folder: Path, *, force: bool) -> None:
@@ -76,38 +214,6 @@ def create(folder: Path) -> bool:
     return new
 
 
-def write(folder: Path, config: Json, metrics: Sequence[Json], model: Trainable) -> None:
-    """Writes the four files of an epoch; Ctrl-C meanwhile takes effect when all are written.
-
-    A first epoch takes the place of a former run, whose other files go; files that are not a run's stay.
-
-    Raises:
-        OSError: a file cannot be written; each file is then the old or the new one, and the run can be resumed.
-    """
-    with interrupts_held():
-        if len(metrics) == 1:
-            for name in (STATE, CURVE, RECONSTRUCTIONS, SAMPLES):
-                (folder / name).unlink(missing_ok=True)
-        files.write_text(folder / METRICS, "".join(json.dumps(line) + "\n" for line in metrics))
-        # One metadata entry: safetensors writes several in random order, and equal runs should be equal files.
-        about = json.dumps(
-            {"spec": spec.VERSION, "epochs": config["epochs_done"], **sizes(config)._asdict()}, sort_keys=True
-        )
-        parameters.save(folder / WEIGHTS, model.params(), {"vae": about})
-        files.write_text(folder / CONFIG, json.dumps(config, indent=2) + "\n")
-        parameters.save(folder / STATE, model.state(), {"vae": about})
-
-
-def sizes(config: Json) -> Sizes:
-    """The model's sizes, as its run's `config.json` has them."""
-    return Sizes(config["dataset"]["pixels"], config["hidden_dim"], config["latent_dim"])
-
-
-def binarise(config: Json) -> str:
-    """What the run was trained on, as in `shared.recipe.fit`; runs from before there was a choice, on grey pixels."""
-    return str(config.get("binarise", "none"))
-
-
 def metrics_line(epoch: "Epoch", binarise: str = "none") -> Json:
     """One line of `metrics.jsonl`; the losses are averages per image in nats, `step_objectives` sums over a batch.
 
@@ -125,71 +231,18 @@ def metrics_line(epoch: "Epoch", binarise: str = "none") -> Json:
     }
 
 
-def read(folder: Path) -> Stored:
-    """The run in `folder`.
+def _checked_line(where: str, text: str) -> Json:
+    """A line of `metrics.jsonl`, if it has what is read of it.
 
     Raises:
-        FileNotFoundError: no run is there.
-        ValueError, TypeError: a file is damaged or does not fit the others; the message names it.
-    """
-    if not (folder / CONFIG).is_file():
-        raise FileNotFoundError(
-            f"{folder}: got no {CONFIG} there; expected a run's folder, as vae train --out writes it"
-        )
-    config = read_config(folder)
-    state = parameters.read(folder / STATE)
-    with naming(folder / CONFIG):
-        steps = math.ceil(
-            config["dataset"]["train"] / config["batch_size"]
-        )  # an epoch's, the short last batch included
-        expected = sizes(config)
-    try:
-        parameters.check_state(state, expected)
-    except (TypeError, ValueError) as error:
-        raise type(error)(f"{folder / STATE}: {error}") from None
-    epochs_done, left_over = divmod(int(state["adam.step"]), steps)
-    if left_over or epochs_done < 1:
-        raise ValueError(f"{folder / STATE}: got {state['adam.step']} steps; expected whole epochs of {steps}")
-    metrics = read_metrics(folder)
-    if [line["epoch"] for line in metrics[:epochs_done]] != list(range(1, epochs_done + 1)):
-        raise ValueError(
-            f"{folder / METRICS}: got {len(metrics)} epochs; expected {epochs_done}, one per line, in order"
-        )
-    return Stored(config, metrics[:epochs_done], state, epochs_done)
-
-
-def read_config(folder: Path) -> Json:
-    """The settings of the run in `folder`.
-
-    Raises:
-        FileNotFoundError: there is no such file.
         ValueError: it is damaged.
     """
-    with naming(folder / CONFIG):
-        config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
-        if not isinstance(config, dict):
-            raise TypeError("expected an object")
-        return config
-
-
-def read_metrics(folder: Path) -> list[Json]:
-    """The lines of the run's `metrics.jsonl`, one per epoch.
-
-    Raises:
-        FileNotFoundError: there is no such file.
-        ValueError: it is damaged.
-    """
-    with naming(folder / METRICS):
-        lines = [json.loads(line) for line in (folder / METRICS).read_text(encoding="utf-8").splitlines()]
-        if not all(isinstance(line, dict) and "epoch" in line for line in lines):
-            raise TypeError("expected an object with an epoch in every line")
-        return lines
-
-
-@contextmanager
-def naming(path: Path) -> Iterator[None]:
-    """Turns the errors of reading damaged JSON into one that names the file."""
     try:
-        yield
-    except (KeyError, TypeError, ValueError) as error:
-        raise ValueError(f"{path}: damaged ({type(error).__name__}: {error})") from error
+        line = json.loads(text)
+        tested = line["test"] and [line["test"][name] for name in ("objective", "reconstruction", "kl")]
+        numbers = [line["epoch"], line["train"]["objective"], line["images_per_second"], *(tested or [])]
+        for number in (*numbers, *line["step_objectives"]):
+            float(number)
+    except (AttributeError, KeyError, TypeError, ValueError, RecursionError) as error:
+        raise ValueError(f"{where}: damaged ({type(error).__name__}: {error})") from None
+    return dict(line)

@@ -31,6 +31,18 @@ def load_model(backend: Backend, params: Tensors, *, dtype: str = "float32", dev
         return backend.load(params, dtype=dtype, device=device)
 
 
+def load(backend: str, params: Tensors, *, dtype: str = "float32", device: str = "auto") -> tuple[FullModel, str]:
+    """A model of the backend called `backend`, and what computes it: framework and version, for a report.
+
+    Raises:
+        ImportError, TypeError, ValueError: see `load_backend` and `load_model`.
+    """
+    module = load_backend(backend)
+    model = load_model(module, params, dtype=dtype, device=device)
+    about = module.describe()
+    return model, f"{about['framework']} {about['version']}"
+
+
 @contextmanager
 def _quiet() -> Iterator[None]:
     """What is written to stderr in the block, by C++ code too, is shown only if the block fails."""

@@ -63,7 +63,7 @@ def _vae(*arguments: str) -> None:
 
 
 def test_training_is_the_oracles(folder: Path) -> None:
-    theirs, mine = (runs.read_metrics(folder / backend) for backend in ("oracle", "c"))
+    theirs, mine = (runs.read(folder / backend).metrics() for backend in ("oracle", "c"))
     for a, b in zip(theirs, mine, strict=True):
         np.testing.assert_allclose(b["step_objectives"], a["step_objectives"], rtol=1e-12)
         assert b["test"]["objective"] == pytest.approx(a["test"]["objective"], rel=1e-12)

@@ -64,7 +64,7 @@ def test_agreement_is_told_and_kept(error: float, data: Path, tmp_path: Path) ->
     assert report["holds"] is True
     assert [row["backend"] for row in report["backends"]] == ["oracle", "torch", "tensorflow", "jax"]
     for row in report["backends"]:
-        metrics = runs.read_metrics(tmp_path / "out" / f"{row['backend']}-float32")
+        metrics = runs.read(tmp_path / "out" / f"{row['backend']}-float32").metrics()
         assert (row["train"], row["test"]) == (metrics[1]["train"]["objective"], metrics[1]["test"]["objective"])
         assert row["float64"] == 0.0
         assert 0.0 < row["float32_first"] <= row["float32_whole"] < 1e-6

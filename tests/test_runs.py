@@ -3,13 +3,14 @@
 import os
 import signal
 import threading
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from vae_rosetta.applications import runs
+from vae_rosetta.applications import runs, settings
 from vae_rosetta.applications.interrupts import interrupts_held
 from vae_rosetta.shared import oracle, parameters, recipe
 from vae_rosetta.shared.spec import Sizes
@@ -17,24 +18,37 @@ from vae_rosetta.shared.spec import Sizes
 SIZES = Sizes(6, 4, 2)
 
 
-def config(epochs_done: int) -> runs.Json:
-    return {
-        "dataset": {"train": 10, "pixels": 6},
-        "batch_size": 4,
-        "hidden_dim": 4,
-        "latent_dim": 2,
-        "epochs_done": epochs_done,
-    }
+CONFIG = settings.Config(
+    spec="1.0",
+    settings=settings.Settings(
+        backend="oracle",
+        data="mine.npy",
+        data_dir=None,
+        binarise="none",
+        epochs=2,
+        batch_size=4,
+        seed=0,
+        latent_dim=2,
+        hidden_dim=4,
+        device="auto",
+        dtype="float32",
+    ),
+    dataset=settings.TrainedOn("0" * 64, train=10, test=2, pixels=6, image_shape=(2, 3), protocol="grey"),
+    pixels=settings.Pixels("grey", "grey"),
+    epochs_done=0,
+    describe={"framework": "numpy"},
+    versions={"python": "3"},
+)
 
 
 def write(folder: Path, epochs: int) -> oracle.Oracle:
     """A folder as it is after each of the given number of epochs, written as training does."""
     x = np.random.default_rng(0).random((10, 6))
     model = oracle.load(parameters.initial(0, SIZES))
-    metrics: list[runs.Json] = []
+    metrics: list[settings.Json] = []
     for epoch in recipe.fit(model, x, seed=0, epochs=epochs, batch_size=4, test=x[:2]):
         metrics.append(runs.metrics_line(epoch))
-        runs.write(folder, config(epoch.number), metrics, model)
+        runs.Run(folder, CONFIG).write(metrics, model)
     return model
 
 
@@ -44,8 +58,12 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 def test_what_is_written_is_read(tmp_path: Path) -> None:
     model = write(tmp_path, 2)
-    stored = runs.read(tmp_path)
-    assert stored.config == config(2)
+    run = runs.read(tmp_path)
+    assert run.config == replace(CONFIG, epochs_done=2)
+    assert (run.sizes, run.metrics()) == (SIZES, run.checkpoint().metrics)
+    for name, value in model.params().items():
+        np.testing.assert_array_equal(run.params()[name], value, strict=True)
+    stored = run.checkpoint()
     assert stored.epochs_done == 2
     assert [line["epoch"] for line in stored.metrics] == [1, 2]
     assert [len(line["step_objectives"]) for line in stored.metrics] == [3, 3]
@@ -77,7 +95,7 @@ def test_ctrl_c_between_two_files_waits_for_the_last(tmp_path: Path, monkeypatch
         write(tmp_path, 2)
     # The first epoch was written again, whole, and only then the interrupt was let through.
     assert written == [runs.WEIGHTS, runs.STATE]
-    assert runs.read(tmp_path).epochs_done == 1
+    assert runs.read(tmp_path).checkpoint().epochs_done == 1
     assert signal.getsignal(signal.SIGINT) is before
 
 
@@ -120,7 +138,7 @@ def test_other_threads_may_write(tmp_path: Path) -> None:
     thread = threading.Thread(target=write, args=(tmp_path, 1))
     thread.start()
     thread.join()
-    assert runs.read(tmp_path).epochs_done == 1
+    assert runs.read(tmp_path).checkpoint().epochs_done == 1
 
 
 @pytest.mark.parametrize("failing", [runs.METRICS, runs.WEIGHTS, runs.CONFIG, runs.STATE])
@@ -136,11 +154,11 @@ def test_a_failure_between_two_files_leaves_the_state_of_the_epoch_before(
             raise OSError(28, "No space left on device", str(target))
         return replace(source, target)
 
-    before = runs.read(tmp_path)
+    before = runs.read(tmp_path).checkpoint()
     monkeypatch.setattr(Path, "replace", fail_in_epoch_2)
     with pytest.raises(OSError, match="No space left on device"):
         write(tmp_path, 2)
-    stored = runs.read(tmp_path)
+    stored = runs.read(tmp_path).checkpoint()
     assert stored.epochs_done == 1
     assert [line["step_objectives"] for line in stored.metrics] == [line["step_objectives"] for line in before.metrics]
     for name, value in before.state.items():
@@ -160,7 +178,7 @@ def test_a_new_run_takes_the_place_of_a_former_one_with_its_first_epoch(tmp_path
     assert contents(folder) == former
     write(folder, 1)
     assert sorted(contents(folder)) == sorted([runs.WEIGHTS, runs.STATE, runs.CONFIG, runs.METRICS, "notes.txt"])
-    assert runs.read(folder).epochs_done == 1
+    assert runs.read(folder).checkpoint().epochs_done == 1
 
 
 def test_check_free_refuses_files_and_full_folders(tmp_path: Path) -> None:

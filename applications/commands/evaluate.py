@@ -54,7 +54,8 @@ def evaluate(context: click.Context, /, backend: str | None, **settings: Any) ->
         raise click.UsageError("Missing option '--weights'.")
     from vae_rosetta.applications.evaluation import command
 
-    command.evaluate(backend=backend or options.default_backend(), **settings)
+    weights = settings.pop("weights")
+    command.evaluate(weights_path=weights, backend=backend or options.default_backend(), **settings)
 
 
 evaluate.add_command(samples)

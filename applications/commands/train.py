@@ -67,10 +67,11 @@ def train(context: click.Context, /, out: Path | None, resume: Path | None, forc
     if resume is not None and (out is not None or force):
         raise click.UsageError("--resume goes on in the run's own folder; leave out --out and --force.")
     from vae_rosetta.applications import training
+    from vae_rosetta.applications.settings import Settings
 
     if resume is None:
         settings["backend"] = settings["backend"] or options.default_backend()
-        training.start(training.Settings(**settings), out, force=force)
+        training.start(Settings(**settings), out, force=force)
     else:
         by_default = ParameterSource.DEFAULT
         given = {

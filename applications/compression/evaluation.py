@@ -11,14 +11,13 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from vae_rosetta.applications import outputs, run_data, weights
+from vae_rosetta.applications import outputs, weights
 from vae_rosetta.applications.compression import codec, container, generic, images, published, tables, work
 from vae_rosetta.applications.compression.exact import Bits, ExactModel
 from vae_rosetta.applications.compression.quantisation import IntegerNetwork, quantise
 from vae_rosetta.applications.compression.work import Prepared
 from vae_rosetta.applications.progress import counting
 from vae_rosetta.applications.protocol import Protocol
-from vae_rosetta.applications.startup import load_backend, load_model
 from vae_rosetta.applications.versions import project_version
 from vae_rosetta.applications.weights import Weights
 from vae_rosetta.shared import files, oracle, parameters, passes, spec, stream
@@ -116,39 +115,33 @@ def evaluate(
     """
     for number in (seed, draw_seed):
         stream.check_seed(number)
-    if out is None and weights_path.is_dir():
-        out = weights_path / FILE
-    if out is not None:
-        outputs.check(out, endings=(".json",), force=force)
+    out = outputs.beside(weights_path, FILE, out, force=force)
     stored = weights.read(weights_path)
-    held = run_data.load(stored, data, data_dir)
-    if images_count is not None and images_count > len(held.test):
-        raise ValueError(f"images: got {images_count}; expected at most {len(held.test)}, which {held.name} holds out")
-    protocol = Protocol(binarise, draw_seed).words(held.test)
-    x = images.bits(images.binarised(held.test[:images_count], binarise, draw_seed), stored.sizes.input_dim)
+    held = Protocol(binarise, draw_seed).held_out(stored.data(data, data_dir), images_count)
+    x = images.bits(held.x, stored.sizes.input_dim)
     network = quantise(stored.params)
     prepared = work.prepare(network, backend, device=device, lanes=lanes)
-    model = load_model(load_backend(backend), stored.params, device=device)
+    model = stored.load(backend, device=device).model
     rates = measure(x, prepared, block_size=block_size)
     nats = negative_elbo(model, x, seed), integer_negative_elbo(network, x, seed)
-    shape = held.image_shape or (1, stored.sizes.input_dim)
+    shape = held.data.image_shape or (1, stored.sizes.input_dim)
     with counting("other compressors", len(x)) as progress:
         others = generic.sizes(x, shape, progress)
     document = _document(stored, network, rates, nats, others, x)
     document |= {
-        "protocol": protocol,
-        "data": {"name": held.name, "sha256": held.sha256},
+        "protocol": held.words,
+        "data": {"name": held.data.name, "sha256": held.data.sha256},
         "draw_seed": draw_seed if binarise == "drawn" else None,
         "seed": seed,
         "backend": prepared.by,
         "block_size": block_size,
         "lanes": lanes,
-        "published": [asdict(figure) for figure in published.comparable(held.name, protocol, len(x))],
+        "published": [asdict(figure) for figure in published.comparable(held.data.name, held.words, len(x))],
     }
     _show(document)
     if out is not None:
         files.write_text(out, json.dumps(document, indent=2, allow_nan=False) + "\n")
-        click.echo(f"{out}: the same for programs, {protocol}")
+        click.echo(f"{out}: the same for programs, {held.words}")
 
 
 def _document(

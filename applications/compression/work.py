@@ -10,13 +10,12 @@ import click
 import numpy as np
 import numpy.typing as npt
 
-from vae_rosetta.applications import outputs, weights
+from vae_rosetta.applications import outputs, startup, weights
 from vae_rosetta.applications.compression import codec, container, images
 from vae_rosetta.applications.compression.codec import Codec
 from vae_rosetta.applications.compression.container import Header, Stored
 from vae_rosetta.applications.compression.quantisation import IntegerNetwork, quantise
 from vae_rosetta.applications.progress import counting
-from vae_rosetta.applications.startup import load_backend, load_model
 from vae_rosetta.shared import checks, files
 
 _Progress = Callable[[int], None]
@@ -48,10 +47,8 @@ def prepare(
         ModuleNotFoundError: the backend's framework is not installed.
         TypeError, ValueError: unknown backend or device; `lanes` is not a whole number above 0.
     """
-    module = load_backend(backend)
-    model = load_model(module, network.params(), device=device, dtype="float64")
-    about = module.describe()
-    return Prepared(network, Codec(network, model, lanes=lanes), f"{about['framework']} {about['version']}")
+    model, by = startup.load(backend, network.params(), device=device, dtype="float64")
+    return Prepared(network, Codec(network, model, lanes=lanes), by)
 
 
 def compress(

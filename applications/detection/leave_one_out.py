@@ -9,7 +9,7 @@ import math
 import shlex
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -22,7 +22,9 @@ from vae_rosetta.applications.detection.published import PUBLISHED
 from vae_rosetta.applications.detection.scores import Scores
 from vae_rosetta.applications.errors import Interrupted
 from vae_rosetta.applications.progress import counting
-from vae_rosetta.applications.runs import Json
+from vae_rosetta.applications.runs import Run
+from vae_rosetta.applications.settings import Config, Json
+from vae_rosetta.applications.settings import Settings as Trained
 from vae_rosetta.applications.startup import load_backend, load_model
 from vae_rosetta.shared import datasets, files, parameters, recipe, spec
 from vae_rosetta.shared.contract import Backend, FullModel
@@ -30,7 +32,7 @@ from vae_rosetta.shared.datasets import Dataset
 from vae_rosetta.shared.spec import Sizes
 
 FORMAT: Final = "vae-rosetta/anomaly/1"
-_SAME: Final = ("spec", "backend", "without_digit", "epochs", "batch_size", "seed", "hidden_dim", "latent_dim", "dtype")
+_SAME: Final = ("backend", "epochs", "batch_size", "seed", "hidden_dim", "latent_dim", "dtype")  # settings
 
 
 @dataclass(frozen=True)
@@ -102,13 +104,12 @@ def _data(settings: Settings) -> Dataset:
 
 def _model(settings: Settings, backend: Backend, data: Dataset, digit: int, seed: int, at: str) -> FullModel:
     """The model trained without `digit`: a kept one if there is one, else a new one, which is kept if so wanted."""
-    config = _config(settings, data, digit, seed)
+    config = _config(settings, backend, data, digit, seed)
     folder = None if settings.keep is None else settings.keep / f"without-{digit}-seed{seed}"
     if folder is not None and (folder / runs.CONFIG).is_file():
-        kept = runs.read_config(folder)
-        _check_same(folder, kept, config)
-        params = parameters.read_params(folder / runs.WEIGHTS)
-        return load_model(backend, params, device=settings.device)
+        kept = runs.read(folder)
+        _check_same(kept, config)
+        return load_model(backend, kept.params(), device=settings.device)
     assert data.train_labels is not None
     train = data.train[data.train_labels != digit]
     initial = parameters.initial(seed, Sizes(train.shape[1], settings.hidden_dim, settings.latent_dim))
@@ -128,44 +129,47 @@ def _model(settings: Settings, backend: Backend, data: Dataset, digit: int, seed
     if folder is not None:
         folder.mkdir(parents=True, exist_ok=True)
         parameters.save(folder / runs.WEIGHTS, model.params())
-        files.write_text(folder / runs.CONFIG, json.dumps(config, indent=2) + "\n")  # last: it says that all is there
+        config.write(folder / runs.CONFIG)  # last: it says that all is there
     return model
 
 
-def _config(settings: Settings, data: Dataset, digit: int, seed: int) -> Json:
+def _config(settings: Settings, backend: Backend, data: Dataset, digit: int, seed: int) -> Config:
     """`config.json` of a kept model, as `vae score --weights` reads it."""
     assert data.train_labels is not None
-    return {
-        "spec": spec.VERSION,
-        "backend": settings.backend,
-        "data": settings.data if settings.data in datasets.CATALOGUE else str(Path(settings.data).absolute()),
-        "data_dir": settings.data_dir and str(settings.data_dir.absolute()),
-        "without_digit": digit,
-        "epochs": settings.epochs,
-        "batch_size": spec.BATCH_SIZE,
-        "seed": seed,
-        "latent_dim": settings.latent_dim,
-        "hidden_dim": settings.hidden_dim,
-        "dtype": "float32",
-        "dataset": {
-            "sha256": data.sha256,
-            "train": int((data.train_labels != digit).sum()),
-            "test": len(data.test),
-            "pixels": data.train.shape[1],
-            "image_shape": data.image_shape,
-            "protocol": data.protocol,
-        },
-        "versions": versions.versions(settings.backend),
-    }
+    trained = Trained(
+        backend=settings.backend,
+        data=settings.data if settings.data in datasets.CATALOGUE else str(Path(settings.data).absolute()),
+        data_dir=settings.data_dir and settings.data_dir.absolute(),
+        binarise="none",
+        epochs=settings.epochs,
+        batch_size=spec.BATCH_SIZE,
+        seed=seed,
+        latent_dim=settings.latent_dim,
+        hidden_dim=settings.hidden_dim,
+        device=settings.device,
+        dtype="float32",
+    )
+    config = Config.of(trained, data, backend)
+    others = replace(config.dataset, train=int((data.train_labels != digit).sum()))
+    return replace(config, dataset=others, epochs_done=settings.epochs, without_digit=digit)
 
 
-def _check_same(folder: Path, kept: Json, config: Json) -> None:
-    differing = [name for name in _SAME if kept.get(name) != config[name]]
-    if differing:
-        was, wanted = (", ".join(f"{name} {source.get(name)}" for name in differing) for source in (kept, config))
-        raise ValueError(f"keep: got {folder} with {was}; expected {wanted}")
-    if kept.get("dataset", {}).get("sha256") != config["dataset"]["sha256"]:
-        raise ValueError(f"keep: got {folder}, trained on other data; expected {config['data']}")
+def _check_same(kept: Run, config: Config) -> None:
+    """Checks that a kept model is what `config` asks for.
+
+    Raises:
+        ValueError: it was trained otherwise, or on other data.
+    """
+
+    def known(of: Config) -> dict[str, object]:
+        return {"spec": of.spec, "without_digit": of.without_digit} | {n: getattr(of.settings, n) for n in _SAME}
+
+    was, wanted = known(kept.config), known(config)
+    if differing := [name for name in wanted if was[name] != wanted[name]]:
+        got, expected = (", ".join(f"{name} {of[name]}" for name in differing) for of in (was, wanted))
+        raise ValueError(f"keep: got {kept.folder} with {got}; expected {expected}")
+    if kept.config.dataset.sha256 != config.dataset.sha256:
+        raise ValueError(f"keep: got {kept.folder}, trained on other data; expected {config.settings.data}")
 
 
 def _judge(settings: Settings, data: Dataset, model: FullModel, digit: int, seed: int) -> Json:

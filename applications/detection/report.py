@@ -7,7 +7,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from vae_rosetta.applications.runs import Json
+from vae_rosetta.applications.settings import Json
 
 _HEADINGS: Final[Mapping[str, str]] = {
     "elbo": "elbo",

@@ -13,13 +13,14 @@ from rich.table import Table
 
 from vae_rosetta.applications import outputs, pictures, runs, versions, weights
 from vae_rosetta.applications.detection import scores, threshold, writers
-from vae_rosetta.applications.detection.rows import Part, Pixels, RawPart, Source
+from vae_rosetta.applications.detection.rows import Part, RawPart, Source
 from vae_rosetta.applications.detection.scores import Scores
 from vae_rosetta.applications.detection.sources import is_table, open_source
 from vae_rosetta.applications.progress import counting
-from vae_rosetta.applications.runs import Json
+from vae_rosetta.applications.protocol import DRAWN
+from vae_rosetta.applications.settings import Json
 from vae_rosetta.applications.weights import Loaded, Weights
-from vae_rosetta.shared import binarisation, datasets, passes, spec
+from vae_rosetta.shared import passes, spec
 
 FORMAT: Final = "vae-rosetta/scores/1"
 _SHOWN: Final = 10  # rows of the table
@@ -106,7 +107,7 @@ def run(
     source = open_source(settings.source, stored.sizes.input_dim, columns=settings.columns, name=settings.id)
     shape = None if picture is None else stored.image_shape(image_shape or source.image_shape)
     normal = None if settings.no_threshold or settings.threshold is not None else _normal(settings, stored)
-    loaded = weights.load(stored, settings.backend, device=settings.device)
+    loaded = stored.load(settings.backend, device=settings.device)
     limit = None if normal is None else _calibrate(settings, loaded, normal)
     top, found = _Top(), _Found()
     started = time.perf_counter()
@@ -191,45 +192,19 @@ def _normal(settings: Settings, stored: Weights) -> Source:
     if settings.normal is not None:
         columns = settings.columns if is_table(settings.normal) else None
         return open_source(settings.normal, stored.sizes.input_dim, columns=columns)
-    if stored.config is None:
+    run = stored.run
+    if run is None:
         raise ValueError(
             f"normal: got none, and no {runs.CONFIG} beside {stored.file} tells the run's data; "
             "give --normal FILE, --threshold X or --no-threshold"
         )
-    x = held_out(stored.config)
-    part = [RawPart(x[i : i + passes.SCORED_ROWS]) for i in range(0, len(x), passes.SCORED_ROWS)]
-    name = Path(str(stored.config["data"])).name
-    protocol = ", drawn black and white" if _is_binarised(stored.config) else ""
-    return Source(Path(f"{name} (held out{protocol})"), len(x), None, None, lambda: iter(part))
-
-
-def held_out(config: Json) -> Pixels:
-    """The images that a run held out, (N, D), as it was tested on them, without the digit that it left out, if any.
-
-    Raises:
-        FileNotFoundError, ValueError: the run's data are gone, or are no longer what they were.
-    """
     try:
-        name, known = config["data"], config["dataset"]
-        sha256, seed = known["sha256"], config["seed"]
-    except (KeyError, TypeError) as error:
-        raise ValueError(f"{runs.CONFIG}: damaged (missing {error}); give --normal or --threshold") from None
-    try:
-        data = datasets.load(name, data_dir=config.get("data_dir"))
-    except (FileNotFoundError, ModuleNotFoundError) as error:
+        x = run.held_out(run.data())
+    except (FileNotFoundError, ModuleNotFoundError, ValueError) as error:
         raise type(error)(f"normal: got none, and the run's own data cannot be had ({error})") from None
-    if data.sha256 != sha256:
-        raise ValueError(
-            f"normal: got {name} of SHA-256 {data.sha256}; expected {sha256}, as the run had; give --normal"
-        )
-    without = config.get("without_digit")
-    x = data.test if without is None or data.test_labels is None else data.test[data.test_labels != without]
-    return binarisation.drawn(x, seed) if _is_binarised(config) else x
-
-
-def _is_binarised(config: Json) -> bool:
-    """Whether the run was trained on black and white draws of grey pixels; it was then tested on one such draw."""
-    return bool(config.get("binarise", "none") == "dynamic")
+    part = [RawPart(x[rows]) for rows in passes.batches(len(x), passes.SCORED_ROWS)]
+    protocol = ", drawn black and white" if run.tested_on.binarise == DRAWN else ""
+    return Source(Path(f"{Path(run.settings.data).name} (held out{protocol})"), len(x), None, None, lambda: iter(part))
 
 
 def _calibrate(settings: Settings, loaded: Loaded, normal: Source) -> Limit:

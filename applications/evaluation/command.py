@@ -8,26 +8,22 @@ from typing import Final
 import click
 import numpy as np
 
-from vae_rosetta.applications import outputs, run_data, runs
+from vae_rosetta.applications import outputs, weights
 from vae_rosetta.applications.evaluation import published, results
 from vae_rosetta.applications.evaluation.measures import latents
-from vae_rosetta.applications.evaluation.results import Images, Results
+from vae_rosetta.applications.evaluation.results import Results
 from vae_rosetta.applications.progress import counting
-from vae_rosetta.applications.protocol import GREY, Protocol, held_out
-from vae_rosetta.applications.weights import Weights
-from vae_rosetta.applications.weights import load as load_weights
-from vae_rosetta.applications.weights import read as read_weights
+from vae_rosetta.applications.protocol import Protocol
 from vae_rosetta.shared import files, passes, stream
 from vae_rosetta.shared.binarisation import is_binary
 from vae_rosetta.shared.contract import Array, Model
-from vae_rosetta.shared.datasets import Dataset
 
 FILE: Final = "likelihood.json"
 
 
 def evaluate(
     *,
-    weights: Path,
+    weights_path: Path,
     data: str | None,
     data_dir: Path | None,
     binarise: str | None,
@@ -41,7 +37,7 @@ def evaluate(
     out: Path | None = None,
     force: bool = False,
 ) -> None:
-    """Evaluates `weights` on held-out images, prints a table and writes `out`.
+    """Evaluates the weights in `weights_path` on held-out images, prints a table and writes `out`.
 
     Args:
         data, data_dir: see `datasets.load`; by default the run's own.
@@ -51,7 +47,7 @@ def evaluate(
         importance: the largest number of samples for the importance-weighted likelihood; None: it is left out.
         images: how many of the held-out images, from the first; None: all.
         seed: of the noise.
-        out: by default likelihood.json in the run's folder, and nothing where `weights` is a file.
+        out: by default likelihood.json in the run's folder, and nothing where the weights are a file.
 
     Raises:
         FileNotFoundError: there are no such weights or data.
@@ -62,18 +58,16 @@ def evaluate(
     """
     for number in (seed, draw_seed):
         stream.check_seed(number)
-    stored = read_weights(weights)
-    if out is None and weights.is_dir():
-        out = weights / FILE
-    if out is not None:
-        outputs.check(out, endings=(".json",), force=force)
-    chosen = _images(stored, run_data.load(stored, data, data_dir), binarise, draw_seed, images)
+    stored = weights.read(weights_path)
+    out = outputs.beside(weights_path, FILE, out, force=force)
+    tested_on = Protocol(stored.tested_on.binarise if binarise is None else binarise, draw_seed)
+    chosen = tested_on.held_out(stored.data(data, data_dir), images)
     if importance is not None and not is_binary(chosen.x):
         raise ValueError(
             f"importance: got {importance} for grey pixels; expected black and white ones (--binarise drawn): the log "
             "of a mean is not linear in a pixel, so that the result would be no likelihood"
         )
-    loaded = load_weights(stored, backend, device=device)
+    loaded = stored.load(backend, device=device)
     found = compute(loaded.model, chosen.x, samples=samples, importance=importance, seed=seed)
     anchors = published.comparable(stored, chosen.data, len(chosen.x), chosen.words)
     results.show(loaded, chosen, found, anchors)
@@ -106,16 +100,3 @@ def compute(model: Model, x: Array, *, samples: int, importance: int | None, see
 def ladder(k: int) -> list[int]:
     """The numbers of samples that are reported on the way to k: the powers of ten below it, and k."""
     return [*(10**power for power in range(len(str(k))) if 10**power < k), k]
-
-
-def _images(stored: Weights, data: Dataset, binarise: str | None, draw_seed: int, count: int | None) -> Images:
-    """The held-out images, or the first `count`, as they are to be evaluated."""
-    if count is not None and count > len(data.test):
-        raise ValueError(f"images: got {count}; expected at most {len(data.test)}, which {data.name} holds out")
-    if binarise is None:
-        trained_on = GREY if stored.config is None else runs.binarise(stored.config)
-        protocol = held_out(trained_on, draw_seed)
-    else:
-        protocol = Protocol(binarise, draw_seed)
-    held = data.test[:count]
-    return Images(data, protocol.apply(held), protocol.words(held), protocol)

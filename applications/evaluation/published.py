@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 from typing import Final
 
-from vae_rosetta.applications.runs import binarise
 from vae_rosetta.applications.weights import Weights
 from vae_rosetta.shared import spec
 from vae_rosetta.shared.datasets import Dataset
@@ -41,14 +40,10 @@ def comparable(weights: Weights, data: Dataset, images: int, protocol: str) -> l
         images: how many of its held-out images.
         protocol: its name, `Protocol.words`.
     """
-    config = weights.config or {}
-    trained = [config.get(name) for name in ("data", "batch_size", "epochs_done")]
-    as_published = (
-        trained == ["mnist", spec.BATCH_SIZE, spec.EPOCHS]
-        and weights.sizes == Sizes()
-        and data.name == "mnist"
-        and images == len(data.test)
-        and binarise(config) == "none"
-        and protocol == "grey"
-    )
-    return [EXAMPLE_LOGS] if as_published else []
+    if weights.run is None:
+        return []
+    settings, epochs_done = weights.run.settings, weights.run.config.epochs_done
+    trained = (settings.data, settings.binarise, settings.batch_size, epochs_done, weights.sizes)
+    as_published = trained == ("mnist", "none", spec.BATCH_SIZE, spec.EPOCHS, Sizes())
+    whole = data.name == "mnist" and images == len(data.test) and protocol == "grey"
+    return [EXAMPLE_LOGS] if as_published and whole else []

@@ -8,29 +8,18 @@ from typing import Final, NamedTuple
 from rich.console import Console
 from rich.table import Table
 
-from vae_rosetta.applications import protocol, runs
+from vae_rosetta.applications import protocol
 from vae_rosetta.applications.evaluation.measures import ACTIVE, Latents, bits_per_pixel, estimate
 from vae_rosetta.applications.evaluation.published import Published
-from vae_rosetta.applications.protocol import DRAWN, Protocol
-from vae_rosetta.applications.runs import Json
+from vae_rosetta.applications.protocol import DRAWN, HeldOut
+from vae_rosetta.applications.settings import Json
 from vae_rosetta.applications.versions import project_version
 from vae_rosetta.applications.weights import Loaded
 from vae_rosetta.shared import spec
-from vae_rosetta.shared.contract import Array
-from vae_rosetta.shared.datasets import Dataset
 from vae_rosetta.shared.passes import Elbo, Real
 
 FORMAT: Final = "vae-rosetta/likelihood/1"
-_TRAINED: Final = ("backend", "data", "epochs_done", "batch_size", "seed")  # what is told of the run, from its config
-
-
-class Images(NamedTuple):
-    """What a model is evaluated on."""
-
-    data: Dataset
-    x: Array  # (N, D), as it is evaluated
-    words: str  # that name its protocol beside every figure
-    protocol: Protocol
+_TRAINED: Final = ("backend", "data", "batch_size", "seed", "binarise")  # the settings of the run that are shown
 
 
 class Results(NamedTuple):
@@ -44,11 +33,11 @@ class Results(NamedTuple):
     seconds: float
 
 
-def document(loaded: Loaded, images: Images, found: Results, anchors: Sequence[Published]) -> Json:
+def document(loaded: Loaded, images: HeldOut, found: Results, anchors: Sequence[Published]) -> Json:
     """likelihood.json: averages per image with their standard errors between images, and what they are of."""
-    config, (count, pixels) = loaded.weights.config, images.x.shape
+    run, (count, pixels) = loaded.weights.run, images.x.shape
     use = found.latents
-    trained = config and {**{name: config.get(name) for name in _TRAINED}, "binarise": runs.binarise(config)}
+    trained = run and {**{n: getattr(run.settings, n) for n in _TRAINED}, "epochs_done": run.config.epochs_done}
     drawn = images.protocol.binarise == DRAWN
     return {
         "format": FORMAT,
@@ -89,7 +78,7 @@ def _figure(values: Real, pixels: int) -> Json:
     }
 
 
-def show(loaded: Loaded, images: Images, found: Results, anchors: Sequence[Published]) -> None:
+def show(loaded: Loaded, images: HeldOut, found: Results, anchors: Sequence[Published]) -> None:
     """Prints the figures; each line says of which data it is."""
     console = Console(highlight=False)
     for line in _heading(loaded, images, found):
@@ -101,12 +90,12 @@ def show(loaded: Loaded, images: Images, found: Results, anchors: Sequence[Publi
         console.print(f"Published: {anchor.source}; {anchor.protocol}", markup=False, soft_wrap=True)
 
 
-def _heading(loaded: Loaded, images: Images, found: Results) -> list[str]:
-    stored, config = loaded.weights, loaded.weights.config
+def _heading(loaded: Loaded, images: HeldOut, found: Results) -> list[str]:
+    stored, run = loaded.weights, loaded.weights.run
     trained = ""
-    if config is not None:
-        pixels = protocol.trained_on(runs.binarise(config))
-        trained = f", {config.get('epochs_done')} epochs of {config.get('data')}, {pixels}, by {config.get('backend')}"
+    if run is not None:
+        pixels = protocol.trained_on(run.settings.binarise)
+        trained = f", {run.config.epochs_done} epochs of {run.settings.data}, {pixels}, by {run.settings.backend}"
     count, of = len(images.x), len(images.data.test)
     which = f"{count:,} held-out images" if count == of else f"the first {count:,} of {of:,} held-out images"
     return [
@@ -115,7 +104,7 @@ def _heading(loaded: Loaded, images: Images, found: Results) -> list[str]:
     ]
 
 
-def _table(images: Images, found: Results, anchors: Sequence[Published]) -> Table:
+def _table(images: HeldOut, found: Results, anchors: Sequence[Published]) -> Table:
     published = {anchor.measure: f"{anchor.low} to {anchor.high}" for anchor in anchors}
     table = Table(box=None, pad_edge=False)
     table.add_column("per image", overflow="fold")

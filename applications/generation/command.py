@@ -9,13 +9,12 @@ import click
 import numpy as np
 import numpy.typing as npt
 
-from vae_rosetta.applications import outputs, pictures, run_data
-from vae_rosetta.applications.generation import kinds, originals
+from vae_rosetta.applications import outputs, pictures
+from vae_rosetta.applications import weights as trained
+from vae_rosetta.applications.generation import kinds
 from vae_rosetta.applications.generation.decoding import latents, probabilities
 from vae_rosetta.applications.generation.kinds import Drawing
 from vae_rosetta.applications.weights import Loaded, Weights
-from vae_rosetta.applications.weights import load as load_weights
-from vae_rosetta.applications.weights import read as read_weights
 from vae_rosetta.shared import checks, files
 from vae_rosetta.shared.datasets import Dataset
 
@@ -86,10 +85,10 @@ def generate(
     ending = outputs.check(out, endings=(".png", ".npy"), force=force)
     if ending == ".png" and n > KINDS[kind].most:
         raise ValueError(f"n: got {n}; expected at most {KINDS[kind].most} in a .png (an .npy takes any number)")
-    stored = read_weights(weights)
+    stored = trained.read(weights)
     shape = stored.image_shape(image_shape) if ending == ".png" else None
     if kind == "samples":
-        loaded = load_weights(stored, backend, device=device)
+        loaded = stored.load(backend, device=device)
         decoded = probabilities(loaded.model, latents(seed, n, stored.sizes.latent_dim))
         if shape is not None:
             pictures.save_png(out, pictures.grid(pictures.as_images(decoded, shape)))
@@ -98,7 +97,7 @@ def generate(
         about = f"{n} images of {stored.sizes.input_dim} pixels, seed {seed}"
     else:
         data = _data(stored, kind, chosen)
-        loaded = load_weights(stored, backend, device=device)
+        loaded = stored.load(backend, device=device)
         drawing = _draw(loaded, kind, n, data, chosen, seed)
         if shape is not None:
             rows = [(label, pictures.as_images(images, shape)) for label, images in drawing.rows]
@@ -121,9 +120,9 @@ def _check(kind: str, choices: Mapping[str, Any]) -> None:
 def _data(stored: Weights, kind: str, chosen: Choices) -> Dataset | None:
     """The data set that the kind needs, or that it can use: a traversal is ordered by it."""
     optional = kind == "traversal" and chosen.image is None and chosen.data is None
-    if kind == "manifold" or (optional and (chosen.dimensions is not None or not run_data.known(stored))):
+    if kind == "manifold" or (optional and (chosen.dimensions is not None or stored.run is None)):
         return None
-    return originals.as_seen(stored, run_data.load(stored, chosen.data, chosen.data_dir))
+    return stored.as_seen(stored.data(chosen.data, chosen.data_dir))
 
 
 def _draw(loaded: Loaded, kind: str, n: int, data: Dataset | None, chosen: Choices, seed: int) -> Drawing:

@@ -10,15 +10,14 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from vae_rosetta.applications import outputs, run_data, versions
+from vae_rosetta.applications import outputs, versions
+from vae_rosetta.applications import weights as trained
 from vae_rosetta.applications.generation import comparison, judge, quality
 from vae_rosetta.applications.generation.comparison import Measures, Reference
 from vae_rosetta.applications.generation.judge import Judge
 from vae_rosetta.applications.progress import counting
-from vae_rosetta.applications.runs import Json
+from vae_rosetta.applications.settings import Json
 from vae_rosetta.applications.weights import Loaded
-from vae_rosetta.applications.weights import load as load_weights
-from vae_rosetta.applications.weights import read as read_weights
 from vae_rosetta.shared import files, spec, stream
 from vae_rosetta.shared.datasets import Dataset
 
@@ -55,24 +54,22 @@ def evaluate(
         OSError: `out` cannot be written.
         TypeError, ValueError: a bad argument or file; the message names it.
     """
-    out = out or (weights / FILE if weights.is_dir() else None)
-    if out is not None:
-        outputs.check(out, endings=(".json",), force=force)
+    out = outputs.beside(weights, FILE, out, force=force)
     stream.check_seed(seed)
-    stored = read_weights(weights)
-    images = run_data.load(stored, data, data_dir)
+    stored = trained.read(weights)
+    images = stored.data(data, data_dir)
     if images.train_labels is None or images.test_labels is None:
         raise ValueError(
             f"data: got {images.name}, which has no labels; expected some, to train the judge of samples by"
         )
     n = comparison.check_n(min(_N, len(images.test)) if n is None else n, images)
-    loaded = load_weights(stored, backend, device=device)
-    about, trained = _train_judge(images)
+    loaded = stored.load(backend, device=device)
+    about, judging = _train_judge(images)
     click.echo(
         f"Judge: {about['layers']}, trained on {len(images.train):,} images in {about['seconds']:.0f} s; "
         f"{about['accuracy']:.2%} of {len(images.test):,} held out are right; SHA-256 {about['sha256'][:12]}"
     )
-    reference = Reference(trained, images, images.train_labels, seed)
+    reference = Reference(judging, images, images.train_labels, seed)
     with counting("measuring", _SETS) as done:
         measured = comparison.compare(loaded.model, reference, images, stored.sizes.latent_dim, n, seed, done)
     floor = measured[0]
@@ -116,7 +113,7 @@ def _identity(loaded: Loaded, data: Dataset, backend: str) -> Json:
         "project": versions.project_version(),
         "spec": spec.VERSION,
         "weights": str(loaded.weights.file),
-        "epochs": (loaded.weights.config or {}).get("epochs_done"),
+        "epochs": loaded.weights.run and loaded.weights.run.config.epochs_done,
         "sizes": loaded.weights.sizes._asdict(),
         "backend": backend,
         "framework": loaded.by,

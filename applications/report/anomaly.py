@@ -11,7 +11,7 @@ from vae_rosetta.applications.report.blocks import Block, Cell, Chart, Charts, K
 from vae_rosetta.applications.report.charts import Line
 from vae_rosetta.applications.report.results import problems
 from vae_rosetta.applications.report.sources import read_result, reading
-from vae_rosetta.applications.runs import Json
+from vae_rosetta.applications.settings import Json
 
 FORMAT: Final = "vae-rosetta/anomaly/1"
 _METRICS: Final = {"auroc": "AUROC", "auprc": "AUPRC"}

@@ -73,7 +73,7 @@ def render(title: str, lead: str, sections: Sequence[Section]) -> str:
 
 
 def _results(
-    found: Sequence[sources.Run], anomaly_file: Path | None, certificates: Sequence[Path], benchmark: Path | None
+    found: Sequence[sources.Shown], anomaly_file: Path | None, certificates: Sequence[Path], benchmark: Path | None
 ) -> list[Section]:
     """The sections of the results that there are."""
     made = [results.likelihood(found), results.samples(found)]

@@ -8,15 +8,15 @@ from vae_rosetta.applications.report import charts
 from vae_rosetta.applications.report.blocks import Block, Cell, Chart, Charts, Key, Section, Table
 from vae_rosetta.applications.report.charts import Dot
 from vae_rosetta.applications.report.results import problems
-from vae_rosetta.applications.report.sources import Result, Run, read_result, reading
-from vae_rosetta.applications.runs import Json
+from vae_rosetta.applications.report.sources import Result, Shown, read_result, reading
+from vae_rosetta.applications.settings import Json
 
 FORMATS: Final = (1, 2)  # of conformance/report.schema.json; what is shown here is the same in both
 _NEEDED: Final = ("verdict", "run", "counts", "clauses", "headroom")
 _TONES: Final = {"conforms": "good", "does not conform": "bad"}
 
 
-def section(paths: Sequence[Path], found: Sequence[Run]) -> Section:
+def section(paths: Sequence[Path], found: Sequence[Shown]) -> Section:
     """Verdicts, headroom and clauses, a column for each certificate.
 
     Raises:
@@ -59,9 +59,9 @@ def _names(shown: Sequence[tuple[Result, Json]]) -> list[str]:
     ]
 
 
-def _styles(shown: Sequence[tuple[Result, Json]], found: Sequence[Run]) -> list[int]:
+def _styles(shown: Sequence[tuple[Result, Json]], found: Sequence[Shown]) -> list[int]:
     """A backend has the colour of the run that it trained, others those that are left."""
-    of_run = {str(run.config["backend"]): run.style for run in reversed(found)}
+    of_run = {run.settings.backend: run.style for run in reversed(found)}
     free = iter(range(len(of_run) and max(of_run.values()) + 1, 1000))
     modules = [str(content["run"]["module"]).rpartition(".")[2].removesuffix("_vae") for _, content in shown]
     alone = {name for name in modules if modules.count(name) == 1}

@@ -8,7 +8,8 @@ import numpy as np
 from vae_rosetta.applications.report import charts
 from vae_rosetta.applications.report.blocks import Block, Cell, Chart, Charts, Key, Note, Prose, Section, Table, number
 from vae_rosetta.applications.report.charts import Line
-from vae_rosetta.applications.report.sources import Real, Run
+from vae_rosetta.applications.report.sources import Shown
+from vae_rosetta.shared.passes import Real
 
 _BINS: Final = 160  # points of a line of differences: each is the greatest of the steps that it stands for
 _ORACLE: Final = "oracle"
@@ -20,7 +21,7 @@ _ROUNDING: Final = {
 }
 
 
-def relative(run: Run, reference: Run) -> Real:
+def relative(run: Shown, reference: Shown) -> Real:
     """Relative difference of the objectives of the steps that both took, (K,)."""
     count = min(len(run.curve.steps), len(reference.curve.steps))
     ours, theirs = run.curve.steps[:count], reference.curve.steps[:count]
@@ -29,19 +30,19 @@ def relative(run: Run, reference: Run) -> Real:
     return difference
 
 
-def reference_of(family: Sequence[Run]) -> Run:
+def reference_of(family: Sequence[Shown]) -> Shown:
     """The run that the others are compared with: the oracle's if there is one, else the first."""
-    return next((run for run in family if run.config["backend"] == _ORACLE), family[0])
+    return next((run for run in family if run.settings.backend == _ORACLE), family[0])
 
 
-def section(found: Sequence[Run], families: Sequence[Sequence[Run]]) -> Section:
+def section(found: Sequence[Shown], families: Sequence[Sequence[Shown]]) -> Section:
     """Curves and the table of where they end."""
     legend = [Key(run.label, run.style) for run in found]
     each = "" if len(found) == 1 else "; each line is narrower than the one under it, so that all show"
     compared = [family for family in families if len(family) > 1]
     drawn = [*_curves(found), *map(_differences, compared)]
     blocks: list[Block] = [Charts(drawn, legend, f"Negative ELBO{each}.")]
-    if len({(run.config["dataset"]["sha256"], run.binarise) for run in found}) > 1:
+    if len({(run.config.dataset.sha256, run.settings.binarise) for run in found}) > 1:
         blocks.append(Note("These runs have different data, or pixels: losses of such runs do not compare."))
     blocks += [Note(_promise(family)) for family in compared]
     if len(found) > 1 and not compared:
@@ -52,7 +53,7 @@ def section(found: Sequence[Run], families: Sequence[Sequence[Run]]) -> Section:
     return Section("curves", "Learning curves", blocks)
 
 
-def greatest(run: Run, family: Sequence[Run]) -> tuple[float, float] | None:
+def greatest(run: Shown, family: Sequence[Shown]) -> tuple[float, float] | None:
     """The greatest relative difference from the reference, in the first epoch and in all; None for the reference."""
     reference = reference_of(family)
     if run is reference:
@@ -61,7 +62,7 @@ def greatest(run: Run, family: Sequence[Run]) -> tuple[float, float] | None:
     return float(difference[: reference.curve.steps_per_epoch].max()), float(difference.max())
 
 
-def _curves(found: Sequence[Run]) -> list[Chart]:
+def _curves(found: Sequence[Shown]) -> list[Chart]:
     def chart(title: str, name: str) -> Chart:
         series = [Line(run.label, run.style, run.curve.epoch, getattr(run.curve, name)) for run in found]
         ends = "; ".join(f"{line.label} from {line.y[0]:.2f} to {line.y[-1]:.2f}" for line in series)
@@ -70,7 +71,7 @@ def _curves(found: Sequence[Run]) -> list[Chart]:
     return [chart("Test, after each epoch", "test"), chart("Training, average during each epoch", "train")]
 
 
-def _differences(family: Sequence[Run]) -> Chart:
+def _differences(family: Sequence[Shown]) -> Chart:
     reference = reference_of(family)
     others = [run for run in family if run is not reference]
     series = [_binned(run, reference) for run in others]
@@ -80,11 +81,11 @@ def _differences(family: Sequence[Run]) -> Chart:
     return Chart(title, charts.lines(series, "epoch", "relative difference", about, log=True))
 
 
-def _promise(family: Sequence[Run]) -> str:
+def _promise(family: Sequence[Shown]) -> str:
     """What runs of one recipe should do, and how to read the chart of how far they do not."""
     steps = min(len(run.curve.steps) for run in family)
     dtype, unit = max(
-        (_ROUNDING.get(run.config["dtype"], _ROUNDING["float32"]) for run in family), key=lambda rounding: rounding[1]
+        (_ROUNDING.get(run.settings.dtype, _ROUNDING["float32"]) for run in family), key=lambda rounding: rounding[1]
     )
     runs, reference = ", ".join(run.label for run in family), reference_of(family).label
     return (
@@ -96,14 +97,14 @@ def _promise(family: Sequence[Run]) -> str:
     )
 
 
-def _binned(run: Run, reference: Run) -> Line:
+def _binned(run: Shown, reference: Shown) -> Line:
     difference = relative(run, reference)
     parts = np.array_split(difference, min(_BINS, len(difference)))
     ends = np.cumsum([len(part) for part in parts])
     return Line(run.label, run.style, ends / reference.curve.steps_per_epoch, np.array([p.max() for p in parts]))
 
 
-def _table(found: Sequence[Run], families: Sequence[Sequence[Run]]) -> Table:
+def _table(found: Sequence[Shown], families: Sequence[Sequence[Shown]]) -> Table:
     of = {run.label: family for family in families for run in family}
     compared = len(families) < len(found)
     rows: list[list[str | Cell]] = []
@@ -132,7 +133,7 @@ def _table(found: Sequence[Run], families: Sequence[Sequence[Run]]) -> Table:
     return Table(caption, heads, rows)
 
 
-def agreement(families: Sequence[Sequence[Run]]) -> Prose | None:
+def agreement(families: Sequence[Sequence[Shown]]) -> Prose | None:
     """One sentence on the largest family's spread of test losses; None if there is nothing to compare."""
     family = max(families, key=len)
     ends = [float(run.curve.test[-1]) for run in family if run.curve.epoch[-1] == family[0].curve.epoch[-1]]

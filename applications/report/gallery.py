@@ -10,13 +10,12 @@ from typing import Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from vae_rosetta.applications import generation, protocol, run_data
+from vae_rosetta.applications import generation
 from vae_rosetta.applications.generation import points
 from vae_rosetta.applications.report import charts, strips
 from vae_rosetta.applications.report.blocks import Block, Chart, Charts, Heading, Key, Note, Section, Strip, Strips
 from vae_rosetta.applications.report.charts import Points
-from vae_rosetta.applications.report.sources import Run
-from vae_rosetta.applications.weights import load as load_weights
+from vae_rosetta.applications.report.sources import Shown
 from vae_rosetta.shared import passes
 from vae_rosetta.shared.contract import Array, Model
 from vae_rosetta.shared.datasets import Dataset
@@ -44,19 +43,19 @@ class Decoder:
         self._models: dict[str, Model] = {}
         self.by = ""
 
-    def model(self, run: Run) -> Model:
+    def model(self, run: Shown) -> Model:
         """The model of a run.
 
         Raises:
-            ModuleNotFoundError, ValueError: see `weights.load`.
+            ModuleNotFoundError, ValueError: see `Weights.load`.
         """
         if run.label not in self._models:
-            loaded = load_weights(run.weights, self._backend, device=self._device)
+            loaded = run.weights.load(self._backend, device=self._device)
             self._models[run.label], self.by = loaded.model, loaded.by
         return self._models[run.label]
 
 
-def sections(families: Sequence[Sequence[Run]], decoder: Decoder, data_dir: Path | None) -> list[Section]:
+def sections(families: Sequence[Sequence[Shown]], decoder: Decoder, data_dir: Path | None) -> list[Section]:
     """Generated images, reconstructions, traversals and maps."""
     found = [
         Section("noise", "The same noise, decoded"),
@@ -73,16 +72,15 @@ def sections(families: Sequence[Sequence[Run]], decoder: Decoder, data_dir: Path
     return found
 
 
-def held_out(family: Sequence[Run], data_dir: Path | None) -> Seen:
+def held_out(family: Sequence[Shown], data_dir: Path | None) -> Seen:
     """The images that the runs held out.
 
     Raises:
         ImportError, OSError, ValueError: they cannot be loaded, or are others than the runs had.
     """
     run = family[0]
-    data = run_data.load(run.weights, data_dir=data_dir if run.config["data"] == "mnist" else None)
-    x = protocol.held_out(run.binarise, int(run.config["seed"])).apply(data.test)
-    return Seen(data, x, data.test_labels)
+    data = run.data(data_dir if run.settings.data == "mnist" else None)
+    return Seen(data, run.held_out(data), data.test_labels)
 
 
 def principal_plane(means: Real) -> tuple[Real, Real, float]:
@@ -105,7 +103,7 @@ def pick(seen: Seen, count: int) -> npt.NDArray[np.int64]:
     return np.unique(np.linspace(0, len(seen.x) - 1, min(count, len(seen.x))).round().astype(np.int64))
 
 
-def _family(family: Sequence[Run], decoder: Decoder, data_dir: Path | None) -> list[list[Block]]:
+def _family(family: Sequence[Shown], decoder: Decoder, data_dir: Path | None) -> list[list[Block]]:
     """The blocks of one family for each section."""
     run = family[0]
     try:
@@ -130,15 +128,15 @@ def _family(family: Sequence[Run], decoder: Decoder, data_dir: Path | None) -> l
     ]
 
 
-def _noise(family: Sequence[Run], decoder: Decoder, shape: tuple[int, int]) -> list[Block]:
-    z = generation.latents(int(family[0].config["seed"]), _ACROSS, family[0].sizes.latent_dim)
+def _noise(family: Sequence[Shown], decoder: Decoder, shape: tuple[int, int]) -> list[Block]:
+    z = generation.latents(family[0].settings.seed, _ACROSS, family[0].sizes.latent_dim)
     decoded = [generation.probabilities(decoder.model(run), z) for run in family]
     rows = [
         strips.strip(run.label, f"{_ACROSS} images that the weights of {run.label} make of the noise", images, shape)
         for run, images in zip(family, decoded, strict=True)
     ]
     caption = f"{_ACROSS} draws of the prior, decoded by {decoder.by} with the weights of {_names(family)}."
-    if len({run.config["epochs_done"] for run in family}) > 1:
+    if len({run.config.epochs_done for run in family}) > 1:
         caption += " No difference is shown: the runs have not had the same number of epochs."
     elif len(family) > 1:
         difference, scale, greatest = strips.magnified(decoded)
@@ -151,7 +149,7 @@ def _noise(family: Sequence[Run], decoder: Decoder, shape: tuple[int, int]) -> l
     return [Strips(caption, rows)]
 
 
-def _reconstructions(family: Sequence[Run], decoder: Decoder, seen: Seen, shape: tuple[int, int]) -> list[Block]:
+def _reconstructions(family: Sequence[Shown], decoder: Decoder, seen: Seen, shape: tuple[int, int]) -> list[Block]:
     originals = seen.x[pick(seen, _ACROSS)]  # (n, D)
     rows = [strips.strip("held out", "Images that no run was trained on", originals, shape)]
     for run in family:
@@ -163,7 +161,7 @@ def _reconstructions(family: Sequence[Run], decoder: Decoder, seen: Seen, shape:
     return [Strips(caption, rows)]
 
 
-def _traversals(run: Run, decoder: Decoder, seen: Seen | None, shape: tuple[int, int]) -> list[Block]:
+def _traversals(run: Shown, decoder: Decoder, seen: Seen | None, shape: tuple[int, int]) -> list[Block]:
     """Strips of one run; its family's look the same, or the difference above would tell."""
     model, latent_dim = decoder.model(run), run.sizes.latent_dim
     centre, kl, around = np.zeros(latent_dim), None, "all others at 0, the mean of the prior"
@@ -184,7 +182,7 @@ def _traversals(run: Run, decoder: Decoder, seen: Seen | None, shape: tuple[int,
     return [Strips(caption, rows)]
 
 
-def _map(family: Sequence[Run], decoder: Decoder, seen: Seen) -> list[Block]:
+def _map(family: Sequence[Shown], decoder: Decoder, seen: Seen) -> list[Block]:
     latent_dim, count = family[0].sizes.latent_dim, min(_MAPPED, len(seen.x))
     if latent_dim < 2 or count < 2:
         return [Note("No map: it takes two latents and two held-out images.")]
@@ -211,7 +209,7 @@ def _map(family: Sequence[Run], decoder: Decoder, seen: Seen) -> list[Block]:
     return [Charts(drawn, legend, caption + coloured)]
 
 
-def _manifold(run: Run, decoder: Decoder, shape: tuple[int, int]) -> list[Block]:
+def _manifold(run: Shown, decoder: Decoder, shape: tuple[int, int]) -> list[Block]:
     """The plane of two latents decoded, each image an equal share of the prior (Kingma & Welling 2014, figure 4)."""
     z = points.manifold(_ACROSS).reshape(-1, 2)  # (n n, 2)
     alt = f"Images as latent 0 rises to the right and latent 1 upwards, decoded with the weights of {run.label}"
@@ -232,7 +230,7 @@ def _classes(seen: Seen, count: int) -> list[tuple[str, npt.NDArray[np.bool_]]]:
     return [("held-out image", np.ones(count, dtype=np.bool_))]
 
 
-def _names(family: Sequence[Run]) -> str:
+def _names(family: Sequence[Shown]) -> str:
     return ", ".join(run.label for run in family)
 
 

@@ -6,8 +6,8 @@ from typing import Final
 from vae_rosetta.applications.report import charts
 from vae_rosetta.applications.report.blocks import Block, Cell, Chart, Charts, Key, Note, Section, Table, number
 from vae_rosetta.applications.report.charts import Bar
-from vae_rosetta.applications.report.sources import Result, Run, read_result, reading
-from vae_rosetta.applications.runs import Json
+from vae_rosetta.applications.report.sources import Result, Shown, read_result, reading
+from vae_rosetta.applications.settings import Json
 
 LIKELIHOOD: Final = ("likelihood.json", "vae-rosetta/likelihood/1")
 SAMPLES: Final = ("samples.json", "vae-rosetta/samples/1")
@@ -15,7 +15,7 @@ COMPRESSION: Final = ("compression.json", "vae-rosetta/compression/1")
 _GENERAL: Final = 5  # the look of what is no model
 
 
-def results_of(found: Sequence[Run], file: tuple[str, str]) -> list[tuple[Run, Result]]:
+def results_of(found: Sequence[Shown], file: tuple[str, str]) -> list[tuple[Shown, Result]]:
     """The file of that name and format of every run that has one.
 
     Raises:
@@ -25,7 +25,7 @@ def results_of(found: Sequence[Run], file: tuple[str, str]) -> list[tuple[Run, R
     return [(run, read_result(run.folder / name, run.label, [form])) for run in found if (run.folder / name).is_file()]
 
 
-def likelihood(found: Sequence[Run]) -> Section | None:
+def likelihood(found: Sequence[Shown]) -> Section | None:
     """A column a run; None if no run has such a file."""
     read = results_of(found, LIKELIHOOD)
     if not read:
@@ -53,7 +53,7 @@ def likelihood(found: Sequence[Run]) -> Section | None:
     return Section("likelihood", "Likelihood", blocks)
 
 
-def samples(found: Sequence[Run]) -> Section | None:
+def samples(found: Sequence[Shown]) -> Section | None:
     """A table a run; None if no run has such a file."""
     read = results_of(found, SAMPLES)
     if not read:
@@ -78,7 +78,7 @@ def samples(found: Sequence[Run]) -> Section | None:
     return Section("samples", "Quality of samples", blocks + problems(result for _, result in read))
 
 
-def compression(found: Sequence[Run]) -> Section | None:
+def compression(found: Sequence[Shown]) -> Section | None:
     """Bars for each run, and a table with a column for each; None if no run has such a file."""
     read = results_of(found, COMPRESSION)
     if not read:
@@ -134,14 +134,14 @@ def _figure(found: Json) -> str:
     return number(float(found["nats"])) + ("" if error is None else f" ± {float(error):.2f}")
 
 
-def _kl_of_latents(run: Run, content: Json) -> Chart:
+def _kl_of_latents(run: Shown, content: Json) -> Chart:
     with reading(run.folder / LIKELIHOOD[0]):
         kl = sorted((float(value) for value in content["latents"]["kl"]), reverse=True)
     about = f"KL of each latent of {run.label}, falling from {kl[0]:.2f} to {kl[-1]:.2f} nats" if kl else "No latents"
     return Chart(run.label, charts.columns(kl, run.style, "latents", "nats", about))
 
 
-def _samples(run: Run, content: Json) -> Table:
+def _samples(run: Shown, content: Json) -> Table:
     rows: list[list[str | Cell]] = []
     for each in content["sets"]:
         near, ratio = each["neighbourhoods"], each["ratio_to_floor"]
@@ -193,7 +193,7 @@ def _compression_rows(content: Json) -> list[tuple[str, float, float | None]]:
     return rows + [(name, value, known.get(name)) for name, value in sorted(others.items(), key=lambda item: item[1])]
 
 
-def _rates(run: Run, content: Json) -> Chart:
+def _rates(run: Shown, content: Json) -> Chart:
     rows, others = _compression_rows(content), content["others_bits_per_pixel"]
     found = [
         Bar(name, value, f"{value:.4f}", _GENERAL if name in others else run.style, mark=mark)

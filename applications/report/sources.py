@@ -5,19 +5,15 @@ from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 from vae_rosetta.applications import runs, weights
-from vae_rosetta.applications.runs import Json
+from vae_rosetta.applications.runs import Run
+from vae_rosetta.applications.settings import Json
 from vae_rosetta.applications.weights import Weights
-from vae_rosetta.shared.spec import Sizes
-
-_NEEDED: Final = ("spec", "backend", "data", "batch_size", "seed", "dtype", "epochs_done")
-
-Real = npt.NDArray[np.float64]
+from vae_rosetta.shared.passes import Real
 
 
 class Curve(NamedTuple):
@@ -34,32 +30,20 @@ class Curve(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Run:
-    """A run as its folder tells it."""
+class Shown(Run):
+    """A run on the page."""
 
-    folder: Path
     label: str  # short, and of this run alone among those on the page
     style: int  # its place among them, from 0
-    config: Json
     curve: Curve
     weights: Weights
 
     @property
-    def sizes(self) -> Sizes:
-        """Of its model."""
-        return self.weights.sizes
-
-    @property
-    def binarise(self) -> str:
-        """What was done to grey pixels in training: "none" or "dynamic"."""
-        return str(self.config.get("binarise", "none"))
-
-    @property
-    def recipe(self) -> tuple[str, ...]:
+    def recipe(self) -> tuple[object, ...]:
         """All that decides what is computed: runs that share it should agree up to rounding."""
-        data = self.config["dataset"]["sha256"]
-        settings = (self.config[name] for name in ("spec", "batch_size", "seed"))
-        return (str(data), *map(str, self.sizes), *map(str, settings), self.binarise)
+        settings = self.settings
+        of_settings = (settings.batch_size, settings.seed, settings.binarise)
+        return (self.config.dataset.sha256, self.sizes, self.config.spec, *of_settings)
 
 
 class Result(NamedTuple):
@@ -80,7 +64,7 @@ def reading(path: Path) -> Iterator[None]:
         raise ValueError(f"{path}: damaged ({type(error).__name__}: {error})") from error
 
 
-def read_runs(folders: Sequence[Path]) -> list[Run]:
+def read_runs(folders: Sequence[Path]) -> list[Shown]:
     """The runs in `folders`, in that order.
 
     Raises:
@@ -95,17 +79,17 @@ def read_runs(folders: Sequence[Path]) -> list[Run]:
                 raise FileNotFoundError(
                     f"run: got {folder}, which has no {name}; expected a run's folder, as vae train --out writes it"
                 )
-    configs = [_config(folder) for folder in folders]
-    labels = _labels(folders, configs)
+    found = [runs.read(folder) for folder in folders]
+    labels = _labels(found)
     return [
-        Run(folder, label, style, config, _curve(folder, config), weights.read(folder))
-        for style, (folder, label, config) in enumerate(zip(folders, labels, configs, strict=True))
+        Shown(run.folder, run.config, label, style, _curve(run), weights.read(run.folder))
+        for style, (run, label) in enumerate(zip(found, labels, strict=True))
     ]
 
 
-def families(found: Sequence[Run]) -> list[list[Run]]:
+def families(found: Sequence[Shown]) -> list[list[Shown]]:
     """The runs grouped by recipe, in order of appearance."""
-    grouped: dict[tuple[str, ...], list[Run]] = {}
+    grouped: dict[tuple[object, ...], list[Shown]] = {}
     for run in found:
         grouped.setdefault(run.recipe, []).append(run)
     return list(grouped.values())
@@ -133,26 +117,9 @@ def read_result(path: Path, label: str, formats: Collection[str | int], needed: 
     return Result(path, label, content)
 
 
-def _config(folder: Path) -> Json:
-    config = runs.read_config(folder)
-    with reading(folder / runs.CONFIG):
-        for name in _NEEDED:
-            if isinstance(config[name], dict | list):
-                raise TypeError(f"{name} is no plain value")
-        for name in ("sha256", "train", "test", "protocol"):
-            config["dataset"][name]
-        for name in ("describe", "versions"):
-            dict(config.get(name, {}))
-        for name in ("epochs_done", "seed"):
-            config[name] = int(config[name])
-        for name in ("train", "test"):
-            config["dataset"][name] = int(config["dataset"][name])
-    return config
-
-
-def _curve(folder: Path, config: Json) -> Curve:
-    metrics = runs.read_metrics(folder)[: config["epochs_done"]]
-    with reading(folder / runs.METRICS):
+def _curve(run: Run) -> Curve:
+    metrics = run.metrics()[: run.config.epochs_done]
+    with reading(run.folder / runs.METRICS):
         if not metrics:
             raise ValueError("no epoch")
         tests = [line["test"] or {} for line in metrics]
@@ -168,12 +135,12 @@ def _curve(folder: Path, config: Json) -> Curve:
         return Curve(epoch, train, test, reconstruction, kl, rate, steps, len(metrics[0]["step_objectives"]))
 
 
-def _labels(folders: Sequence[Path], configs: Sequence[Json]) -> list[str]:
+def _labels(found: Sequence[Run]) -> list[str]:
     """The backends' names if no two are alike, else the folders', else their paths."""
     for names in (
-        [str(config["backend"]) for config in configs],
-        [folder.resolve().name for folder in folders],
-        [str(folder) for folder in folders],
+        [run.settings.backend for run in found],
+        [run.folder.resolve().name for run in found],
+        [str(run.folder) for run in found],
     ):
         if len(set(names)) == len(names):
             return names

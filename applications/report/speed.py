@@ -9,7 +9,7 @@ from vae_rosetta.applications.report.blocks import Block, Chart, Charts, Note, S
 from vae_rosetta.applications.report.charts import Bar
 from vae_rosetta.applications.report.results import problems
 from vae_rosetta.applications.report.sources import read_result, reading
-from vae_rosetta.applications.runs import Json
+from vae_rosetta.applications.settings import Json
 
 FORMATS: Final = (1, 2, 3)  # of benchmarks/schema.json; 2 has peers, and a target; 3 says how near two cores were
 _NEEDED: Final = ("machine", "protocol", "roofline", "backends")

@@ -3,6 +3,7 @@
 import bz2
 import io
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from vae_rosetta.applications.cli import vae
 from vae_rosetta.applications.compression import codec, container, evaluation, generic, published
 from vae_rosetta.applications.compression.quantisation import IntegerNetwork, quantise
 from vae_rosetta.applications.compression.work import Prepared
+from vae_rosetta.applications.settings import Config
 from vae_rosetta.shared import binarisation, oracle, parameters, recipe
 from vae_rosetta.shared.contract import Array
 
@@ -121,8 +123,8 @@ def test_bad_input_is_told(options: tuple[object, ...], message: str, grey: Path
     assert not (weights / "compression.json").exists()
 
 
-def test_the_runs_own_data_are_the_default(grey: Path, weights: Path) -> None:
-    (weights / "config.json").write_text(json.dumps({"data": str(grey), "data_dir": None}))
+def test_the_runs_own_data_are_the_default(grey: Path, weights: Path, config_of: Callable[..., Config]) -> None:
+    config_of(str(grey)).write(weights / "config.json")
     result = evaluate("--weights", weights, "--binarise", "rounded")
     assert result.exit_code == 0, result.output
     assert json.loads((weights / "compression.json").read_text())["protocol"] == "rounded"

@@ -1,6 +1,5 @@
 """What the tests of detection share: a tiny model, its run's folder, images, and the command."""
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,7 +9,8 @@ from click.testing import CliRunner, Result
 
 from vae_rosetta.applications import runs
 from vae_rosetta.applications.cli import vae
-from vae_rosetta.shared import datasets, oracle, parameters
+from vae_rosetta.applications.settings import Config
+from vae_rosetta.shared import oracle, parameters
 from vae_rosetta.shared.contract import Array
 from vae_rosetta.shared.spec import Sizes
 
@@ -36,7 +36,7 @@ def images() -> Array:
 
 
 @pytest.fixture
-def run_folder(params: dict[str, Array], tmp_path: Path) -> Path:
+def run_folder(params: dict[str, Array], config_of: Callable[..., Config], tmp_path: Path) -> Path:
     """A run's folder whose own data are 200 held-out images of 4 x 3 pixels."""
     folder = tmp_path / "run"
     folder.mkdir()
@@ -44,14 +44,7 @@ def run_folder(params: dict[str, Array], tmp_path: Path) -> Path:
     data = folder / "data.npz"
     rows = np.random.default_rng(1).random((210, 4, 3), dtype=np.float32)
     np.savez(data, train=rows[:10], test=rows[10:], y_train=np.arange(10), y_test=np.arange(200) % 10)
-    loaded = datasets.load(str(data))
-    config = {
-        "data": str(data),
-        "data_dir": None,
-        "seed": 0,
-        "dataset": {"sha256": loaded.sha256, "image_shape": [4, 3], "protocol": "grey"},
-    }
-    (folder / runs.CONFIG).write_text(json.dumps(config))
+    config_of(str(data)).write(folder / runs.CONFIG)
     return folder
 
 

@@ -3,6 +3,7 @@
 import csv
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -141,12 +142,14 @@ def test_normal_data_may_be_of_another_kind(
 
 
 def test_the_digit_a_run_left_out_is_not_normal(run_folder: Path) -> None:
-    config = runs.read_config(run_folder)
-    assert len(scoring.held_out(config)) == 200
-    data = datasets.load(config["data"])
+    run = runs.read(run_folder)
+    data = run.data()
+    assert len(run.held_out(data)) == 200
     assert data.test_labels is not None
-    np.testing.assert_array_equal(scoring.held_out({**config, "without_digit": 3}), data.test[data.test_labels != 3])
-    drawn = scoring.held_out({**config, "binarise": "dynamic"})
+    others = replace(run, config=replace(run.config, without_digit=3)).held_out(data)
+    np.testing.assert_array_equal(others, data.test[data.test_labels != 3])
+    dynamic = replace(run.settings, binarise="dynamic")
+    drawn = replace(run, config=replace(run.config, settings=dynamic)).held_out(data)
     assert set(np.unique(drawn)) == {0.0, 1.0}
 
 
@@ -260,8 +263,8 @@ def _damaged_config(folder: Path) -> None:
     [
         (_no_config, "normal: got none, and no config.json beside"),
         (lambda folder: (folder / "data.npz").unlink(), "normal: got none, and the run's own data cannot be had"),
-        (_other_data, "as the run had; give --normal"),
-        (_damaged_config, "config.json: damaged (missing 'dataset'); give --normal or --threshold"),
+        (_other_data, "as the run had; "),
+        (_damaged_config, "config.json: spec: missing; expected text"),
     ],
     ids=["no config", "data gone", "other data", "damaged config"],
 )

@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,8 @@ from vae_rosetta.applications import runs
 from vae_rosetta.applications.cli import vae
 from vae_rosetta.applications.evaluation import command, measures, published
 from vae_rosetta.applications.evaluation.measures import latents
+from vae_rosetta.applications.runs import Run
+from vae_rosetta.applications.settings import Config
 from vae_rosetta.applications.weights import Weights
 from vae_rosetta.shared import binarisation, datasets, oracle, parameters, passes
 from vae_rosetta.shared.contract import Array
@@ -217,13 +220,21 @@ def test_bad_input_is_told_in_a_line(
     assert [path.name for path in tmp_path.iterdir()] == ["wide.npy"]
 
 
-def test_a_config_without_data_is_told(evaluate: Call, template: Path, tmp_path: Path) -> None:
+def test_a_damaged_config_is_told(evaluate: Call, template: Path, tmp_path: Path) -> None:
     (tmp_path / runs.WEIGHTS).write_bytes((template / "none" / runs.WEIGHTS).read_bytes())
     (tmp_path / runs.CONFIG).write_text("{}")
     result = evaluate(weights=tmp_path)
     assert result.exit_code == 2
-    file = tmp_path / runs.WEIGHTS
-    assert result.stderr == f"Error: data: no config.json beside {file} names its data; give --data\n"
+    assert result.stderr == f"Error: {tmp_path / runs.CONFIG}: spec: missing; expected text\n"
+
+
+def test_weights_of_another_model_than_the_runs_are_told(evaluate: Call, template: Path, tmp_path: Path) -> None:
+    parameters.save(tmp_path / runs.WEIGHTS, parameters.initial(0, Sizes(12, 8, 4)))
+    (tmp_path / runs.CONFIG).write_bytes((template / "none" / runs.CONFIG).read_bytes())
+    result = evaluate(weights=tmp_path)
+    assert result.exit_code == 2
+    expected = "got a model of 12-8-4 (pixels-hidden-latents); expected 12-8-3 (pixels-hidden-latents)"
+    assert result.stderr == f"Error: {tmp_path / runs.WEIGHTS}: {expected}\n"
 
 
 def test_losses_that_are_not_finite_are_told(evaluate: Call, tmp_path: Path, template: Path) -> None:
@@ -260,16 +271,15 @@ def test_steps_on_the_way() -> None:
     assert command.ladder(5000) == [1, 10, 100, 1000, 5000]
 
 
-CLASSIC: dict[str, Any] = {"data": "mnist", "batch_size": 128, "epochs_done": 10}
+CLASSIC: dict[str, Any] = {"data": "mnist", "batch_size": 128, "epochs": 10, "binarise": "none"}
 
 
 @pytest.mark.parametrize(
-    ("config", "sizes", "name", "images", "protocol", "beside"),
+    ("settings", "sizes", "name", "images", "protocol", "beside"),
     [
         (CLASSIC, Sizes(), "mnist", 30, "grey", True),
-        ({**CLASSIC, "binarise": "none"}, Sizes(), "mnist", 30, "grey", True),
         ({**CLASSIC, "binarise": "dynamic"}, Sizes(), "mnist", 30, "grey", False),
-        ({**CLASSIC, "epochs_done": 20}, Sizes(), "mnist", 30, "grey", False),
+        ({**CLASSIC, "epochs": 20}, Sizes(), "mnist", 30, "grey", False),
         ({**CLASSIC, "batch_size": 64}, Sizes(), "mnist", 30, "grey", False),
         ({**CLASSIC, "data": "mnist-5k"}, Sizes(), "mnist", 30, "grey", False),
         (CLASSIC, Sizes(784, 400, 40), "mnist", 30, "grey", False),
@@ -280,9 +290,21 @@ CLASSIC: dict[str, Any] = {"data": "mnist", "batch_size": 128, "epochs_done": 10
     ],
 )
 def test_a_published_figure_stands_beside_its_own_protocol_alone(
-    config: dict[str, Any] | None, sizes: Sizes, name: str, images: int, protocol: str, beside: bool
+    settings: dict[str, Any] | None,
+    sizes: Sizes,
+    name: str,
+    images: int,
+    protocol: str,
+    beside: bool,
+    config_of: Callable[..., Config],
+    template: Path,
 ) -> None:
     x = np.zeros((30, 1), dtype=np.float32)
     data = Dataset(name, x, x, None, None, None, "0" * 64)
-    weights = Weights(Path("w.safetensors"), {}, sizes, config)
+    run = None
+    if settings is not None:
+        tiny = config_of(str(template / "tiny.npy"))
+        trained = replace(tiny.settings, **settings)
+        run = Run(Path("run"), replace(tiny, settings=trained, epochs_done=trained.epochs))
+    weights = Weights(Path("w.safetensors"), {}, sizes, run)
     assert published.comparable(weights, data, images, protocol) == [published.EXAMPLE_LOGS] * beside

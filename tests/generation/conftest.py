@@ -1,7 +1,7 @@
 """What the tests of generation share: a tiny model in a run's folder, and labelled images that fit it."""
 
-import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ from click.testing import CliRunner
 
 from vae_rosetta.applications import runs
 from vae_rosetta.applications.cli import vae
+from vae_rosetta.applications.settings import Config
 from vae_rosetta.shared import oracle, parameters
 from vae_rosetta.shared.contract import FullModel
 from vae_rosetta.shared.spec import Sizes
@@ -39,17 +40,17 @@ def data(images: dict[str, Any], tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def make_run(data: Path, tmp_path: Path) -> Callable[..., Path]:
-    """Makes a run's folder, of a model of 12 pixels, that knows `data`; named settings go into its config."""
+def make_run(data: Path, config_of: Callable[..., Config], tmp_path: Path) -> Callable[..., Path]:
+    """Makes a run's folder, of a model of 12 pixels, that knows `data`; others of its settings by name."""
 
-    def call(latent_dim: int = 3, **config: Any) -> Path:
+    def call(latent_dim: int = 3, **settings: Any) -> Path:
         folder = tmp_path / f"run{latent_dim}"
         folder.mkdir()
         params = parameters.initial(1, Sizes(12, 8, latent_dim))
         params = {name: value * (6 if "weight" in name else 1) for name, value in params.items()}  # far from all grey
         parameters.save(folder / runs.WEIGHTS, params)
-        known = {"data": str(data), "data_dir": None, "seed": 4, "dataset": {"image_shape": [4, 3]}}
-        (folder / runs.CONFIG).write_text(json.dumps({**known, **config}))
+        known = config_of(str(data), latent_dim=latent_dim, seed=4)
+        replace(known, settings=replace(known.settings, **settings)).write(folder / runs.CONFIG)
         return folder
 
     return call

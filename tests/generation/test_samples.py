@@ -12,6 +12,7 @@ from PIL import Image
 
 from vae_rosetta.applications import pictures, runs
 from vae_rosetta.applications.cli import vae
+from vae_rosetta.applications.settings import Config
 from vae_rosetta.shared import oracle, parameters, passes, stream
 from vae_rosetta.shared.contract import Array
 from vae_rosetta.shared.spec import Sizes
@@ -57,10 +58,13 @@ def test_more_images_begin_with_the_same_ones(weights: Path, tmp_path: Path, mon
 
 
 @pytest.mark.parametrize("told_by", ["option", "config"])
-def test_a_picture_shows_the_same_images(told_by: str, weights: Path, tmp_path: Path) -> None:
+def test_a_picture_shows_the_same_images(
+    told_by: str, weights: Path, config_of: Callable[..., Config], tmp_path: Path
+) -> None:
     generate(weights, tmp_path / "x.npy", "--n", 10)
     if told_by == "config":
-        (weights.parent / runs.CONFIG).write_text('{"dataset": {"image_shape": [4, 3]}}')
+        np.save(tmp_path / "data.npy", np.zeros((20, 4, 3), dtype=np.float32))
+        config_of(str(tmp_path / "data.npy")).write(weights.parent / runs.CONFIG)
         result = generate(weights.parent, tmp_path / "x.png", "--n", 10)
     else:
         result = generate(weights, tmp_path / "x.png", "--n", 10, "--image-shape", 4, 3)
@@ -69,9 +73,7 @@ def test_a_picture_shows_the_same_images(told_by: str, weights: Path, tmp_path: 
         assert np.array_equal(np.asarray(picture), pictures.grid(np.load(tmp_path / "x.npy").reshape(10, 4, 3)))
 
 
-@pytest.mark.parametrize(
-    "config", [None, '{"dataset": {"image_shape": [2, 2]}}'], ids=["no config", "of another model"]
-)
+@pytest.mark.parametrize("config", [None, '{"model_type": "vae"}'], ids=["no config", "of no run"])
 def test_square_images_need_no_shape(config: str | None, tmp_path: Path) -> None:
     parameters.save(tmp_path / "w.safetensors", parameters.initial(0, Sizes(9, 4, 2)))
     if config is not None:

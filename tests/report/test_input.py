@@ -130,10 +130,10 @@ def test_a_file_of_another_kind_is_told_in_the_page(
     ("name", "text", "message"),
     [
         ("config.json", "{", "damaged (JSONDecodeError"),
-        ("config.json", "{}", "damaged (KeyError: 'spec')"),
+        ("config.json", "{}", "spec: missing; expected text"),
         ("metrics.jsonl", "", "damaged (ValueError: no epoch)"),
-        ("metrics.jsonl", '{"epoch": 1}\n', "damaged (KeyError: "),
-        ("metrics.jsonl", "nothing", "damaged (JSONDecodeError"),
+        ("metrics.jsonl", '{"epoch": 1}\n', "line 1: damaged (KeyError: "),
+        ("metrics.jsonl", "nothing", "line 1: damaged (JSONDecodeError"),
         ("weights.safetensors", "nothing", "not a readable safetensors file"),
     ],
 )
@@ -146,14 +146,24 @@ def test_damaged_runs_are_told_by_name(
     assert result.stderr.startswith(f"Error: {runs[1] / name}: {message}")
 
 
-@pytest.mark.parametrize("change", [{"seed": "x"}, {"dataset": 3}, {"describe": 3}, {"epochs_done": []}])
-def test_a_config_of_other_kinds_is_damage(
-    change: dict[str, object], runs: list[Path], report: Callable[..., Result], tmp_path: Path
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"seed": "x"}, "seed: got 'x'; expected a whole number from 0 to 2**64 - 1"),
+        ({"dataset": 3}, "dataset: got 3; expected an object"),
+        ({"describe": 3}, "describe: got 3; expected an object of texts"),
+        ({"epochs_done": []}, "epochs_done: got []; expected a whole number, 0 or more"),
+        ({"binarise": "static"}, "binarise: got 'static'; expected one of none, dynamic"),
+    ],
+    ids=str,
+)
+def test_a_config_of_other_kinds_is_told_by_its_key(
+    change: dict[str, object], message: str, runs: list[Path], report: Callable[..., Result], tmp_path: Path
 ) -> None:
     _changed(runs[0] / "config.json", **change)
     result = report(runs[0], "--out", tmp_path / "report.html")
     assert result.exit_code == 2
-    assert result.stderr.startswith(f"Error: {runs[0] / 'config.json'}: damaged (")
+    assert result.stderr == f"Error: {runs[0] / 'config.json'}: {message}\n"
 
 
 def test_runs_are_labelled_and_grouped(runs: list[Path]) -> None:
@@ -169,9 +179,9 @@ def test_runs_are_labelled_and_grouped(runs: list[Path]) -> None:
     assert [run.label for run in sources.read_runs(runs[:2])] == ["oracle", "jax"]
 
 
-@pytest.mark.parametrize("field", ["batch_size", "seed", "spec", "binarise"])
-def test_another_recipe_is_another_family(field: str, runs: list[Path]) -> None:
-    _changed(runs[1] / "config.json", **{field: 7})
+@pytest.mark.parametrize("change", [{"batch_size": 7}, {"seed": 7}, {"spec": "7"}, {"binarise": "dynamic"}], ids=str)
+def test_another_recipe_is_another_family(change: dict[str, object], runs: list[Path]) -> None:
+    _changed(runs[1] / "config.json", **change)
     assert len(sources.families(sources.read_runs(runs[:2]))) == 2
 
 

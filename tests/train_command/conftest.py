@@ -80,7 +80,7 @@ def finished(template: Path, tmp_path: Path) -> Path:
 
 def _losses(folder: Path) -> list[dict[str, Any]]:
     """The metrics without the times."""
-    return [{**line, "seconds": 0, "images_per_second": 0} for line in runs.read_metrics(folder)]
+    return [{**line, "seconds": 0, "images_per_second": 0} for line in runs.read(folder).metrics()]
 
 
 @pytest.fixture

@@ -98,7 +98,7 @@ def test_losses_that_are_not_finite_stop_the_run(
     result = train(*options, "--data", data, "--out", tmp_path / "run", "--epochs", 3)
     assert result.exit_code == 1
     assert "epoch 2: the objective is not finite" in result.stderr
-    assert runs.read(tmp_path / "run").epochs_done == 1
+    assert runs.read(tmp_path / "run").checkpoint().epochs_done == 1
 
 
 def test_ctrl_c_in_the_first_epoch_leaves_nothing(

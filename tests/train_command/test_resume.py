@@ -15,6 +15,7 @@ import pytest
 from click.testing import Result
 
 from vae_rosetta.applications import runs
+from vae_rosetta.applications.settings import Pixels
 from vae_rosetta.shared import datasets, oracle, parameters, recipe
 from vae_rosetta.shared.spec import Sizes
 
@@ -40,9 +41,9 @@ def test_resume_is_as_if_the_run_had_never_stopped(
     assert result.exit_code == 0, result.output
     assert [line.split()[1] for line in result.stdout.splitlines() if line.startswith("epoch")] == ["4/5", "5/5"]
     assert_same_run(parted, whole)
-    config = runs.read_config(parted)
-    assert [(part["backend"], part["epochs_done"]) for part in config["earlier"]] == [("oracle", 2), ("oracle", 3)]
-    assert (config["epochs"], config["epochs_done"]) == (5, 5)
+    config = runs.read(parted).config
+    assert [(part.backend, part.epochs_done) for part in config.earlier] == [("oracle", 2), ("oracle", 3)]
+    assert (config.settings.epochs, config.epochs_done) == (5, 5)
 
 
 def test_resume_keeps_to_binarised_pixels(
@@ -52,7 +53,7 @@ def test_resume_keeps_to_binarised_pixels(
     parted = run(data, tmp_path / "parted", 1, "--binarise", "dynamic")
     assert train("--resume", parted, "--epochs", 3).exit_code == 0
     assert_same_run(parted, whole)
-    assert (runs.read_config(parted)["binarise"], len(runs.read_metrics(parted))) == ("dynamic", 3)
+    assert (runs.read(parted).settings.binarise, len(runs.read(parted).metrics())) == ("dynamic", 3)
 
 
 def test_a_run_from_before_there_was_a_choice_goes_on_grey(
@@ -62,7 +63,7 @@ def test_a_run_from_before_there_was_a_choice_goes_on_grey(
         _forget(finished / runs.CONFIG, name)
     assert train("--resume", finished, "--epochs", 3).exit_code == 0
     assert_same_run(finished, run(data, tmp_path / "whole", 3))
-    assert runs.read_config(finished)["protocol"] == {"train": "grey", "test": "grey"}
+    assert runs.read(finished).config.pixels == Pixels("grey", "grey")
 
 
 def test_resume_of_a_finished_run_draws_the_pictures_and_leaves_the_rest(finished: Path, train: Train) -> None:
@@ -96,7 +97,8 @@ def test_a_run_killed_between_two_files_can_be_resumed(
         return replace(source, target)
 
     with monkeypatch.context() as patch:
-        resumed = runs.read(killed)
+        stored = runs.read(killed)
+        resumed = stored.checkpoint()
         patch.setattr(Path, "replace", killed_before)
         images = datasets.load(str(data))
         model = oracle.load(parameters.initial(0, sizes))
@@ -104,7 +106,7 @@ def test_a_run_killed_between_two_files_can_be_resumed(
         (epoch,) = recipe.fit(model, images.train, seed=0, epochs=2, batch_size=16, first_epoch=1, test=images.test)
         metrics = [*resumed.metrics, runs.metrics_line(epoch)]
         with pytest.raises(OSError, match="No space left"):
-            runs.write(killed, {**resumed.config, "epochs_done": 2}, metrics, model)
+            stored.write(metrics, model)
     assert train("--resume", killed, "--epochs", 3).exit_code == 0
     assert_same_run(killed, whole)
     assert sorted(path.name for path in killed.iterdir()) == sorted(runs.FILES)
@@ -117,7 +119,7 @@ def test_resume_with_all_done_makes_the_files_agree_again(
     shutil.copy(one / runs.STATE, two / runs.STATE)  # as a kill before the last file of epoch 2 leaves it
     assert train("--resume", two, "--epochs", 1).exit_code == 0
     assert_same_run(two, one)
-    assert runs.read_config(two)["epochs_done"] == 1
+    assert runs.read(two).config.epochs_done == 1
 
 
 def test_ctrl_c_leaves_whole_files_that_resume_exactly(
@@ -144,14 +146,15 @@ def test_ctrl_c_leaves_whole_files_that_resume_exactly(
         time.sleep(0.3)  # anywhere in an epoch, or among its files
         process.send_signal(signal.SIGINT)
         _, errors = process.communicate(timeout=60)
-    stored = runs.read(folder)
+    kept = runs.read(folder)
+    stored = kept.checkpoint()
     assert process.returncode == 130
     assert errors == (
         f"Interrupted: {folder} is whole up to epoch {stored.epochs_done} of 100000; "
         f"to go on: vae train --resume {folder}\n"
     )
-    assert stored.config["epochs_done"] == stored.epochs_done == len(runs.read_metrics(folder))
-    for name, value in parameters.read_params(folder / runs.WEIGHTS).items():
+    assert kept.config.epochs_done == stored.epochs_done == len(kept.metrics())
+    for name, value in kept.params().items():
         np.testing.assert_array_equal(value, stored.state[name])
     assert sorted(path.name for path in folder.iterdir()) == sorted(runs.FILES)
     further = stored.epochs_done + 2
@@ -194,6 +197,10 @@ def _forget(path: Path, key: str) -> None:
     path.write_text(json.dumps(config))
 
 
+def _misspell(path: Path) -> None:
+    path.write_text(path.read_text().replace('"train"', '"trein"', 1))
+
+
 def _truncate(path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-20])
 
@@ -206,10 +213,11 @@ def _truncate(path: Path) -> None:
         (lambda folder: _truncate(folder / runs.STATE), "state.safetensors: not a readable safetensors file"),
         (lambda folder: shutil.copy(folder / runs.WEIGHTS, folder / runs.STATE), "state.safetensors: state: missing"),
         (lambda folder: _truncate(folder / runs.CONFIG), "config.json: damaged"),
-        (lambda folder: (folder / runs.CONFIG).write_text("[]"), "config.json: damaged"),
-        (lambda folder: (folder / runs.CONFIG).write_text("{}"), "config.json: damaged"),
-        (lambda folder: _forget(folder / runs.CONFIG, "earlier"), "config.json: damaged (missing earlier)"),
-        (lambda folder: _truncate(folder / runs.METRICS), "metrics.jsonl: damaged"),
+        (lambda folder: (folder / runs.CONFIG).write_text("[]"), "config.json: got []; expected an object"),
+        (lambda folder: (folder / runs.CONFIG).write_text("{}"), "config.json: spec: missing; expected text"),
+        (lambda folder: _forget(folder / runs.CONFIG, "earlier"), "config.json: earlier: missing; expected a list"),
+        (lambda folder: _truncate(folder / runs.METRICS), "metrics.jsonl: line 2: damaged"),
+        (lambda folder: _misspell(folder / runs.METRICS), "metrics.jsonl: line 1: damaged (KeyError: 'train')"),
         (lambda folder: (folder / runs.METRICS).write_text(""), "metrics.jsonl: got 0 epochs; expected 2"),
     ],
 )  # fmt: skip

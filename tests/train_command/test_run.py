@@ -36,7 +36,7 @@ def test_a_run_is_the_recipe_from_the_initial_weights(data: Path, tmp_path: Path
         np.testing.assert_array_equal(weights[name], value, strict=True)
     for name, value in model.state().items():
         np.testing.assert_array_equal(state[name], value, strict=True)
-    for line, epoch in zip(runs.read_metrics(folder), epochs, strict=True):
+    for line, epoch in zip(runs.read(folder).metrics(), epochs, strict=True):
         assert epoch.test is not None
         assert (line["epoch"], line["binarise"]) == (epoch.number, "none")
         assert line["train"] == {"objective": epoch.objective}
@@ -54,7 +54,7 @@ def test_every_epoch_and_the_folder_are_told(
     first, *epochs, last = result.stdout.splitlines()
     assert first.startswith(f"oracle: numpy {np.__version__} on cpu, float32; ")
     assert "54 images to train on, 6 to test on; 12-8-3, seed 0" in first
-    for line, metrics in zip(epochs, runs.read_metrics(tmp_path / "run"), strict=True):
+    for line, metrics in zip(epochs, runs.read(tmp_path / "run").metrics(), strict=True):
         told = re.fullmatch(r"epoch (\d)/2  train +([\d.]+)  test +([\d.]+) nats per image  [\d,]+ images/s", line)
         assert told
         assert int(told[1]) == metrics["epoch"]
@@ -77,7 +77,7 @@ def test_config_holds_what_repeats_the_run(
     assert config["dataset"] == {
         "sha256": images.sha256, "train": 54, "test": 6, "pixels": 12, "image_shape": [4, 3], "protocol": "grey",
     }  # fmt: skip
-    assert runs.sizes(config) == sizes
+    assert runs.read(folder).sizes == sizes
     assert config["describe"] == oracle.describe()
     assert config["versions"]["numpy"] == np.__version__
     assert config["versions"]["python"] == sys.version.split()[0]
@@ -99,7 +99,7 @@ def test_a_run_on_binarised_pixels_says_so_everywhere(
     assert result.exit_code == 0, result.output
     assert result.stdout.splitlines()[0].endswith("12-8-3, seed 5, dynamic-binarised")
     folder = tmp_path / "runs" / "tiny-dynamic-oracle-seed5"
-    config, images = runs.read_config(folder), datasets.load(str(data))
+    config, images = json.loads((folder / runs.CONFIG).read_text()), datasets.load(str(data))
     assert config["binarise"] == "dynamic"
     assert config["protocol"] == {"train": "dynamic-binarised", "test": "dynamic-binarised (one draw, seed 5)"}
     assert "--binarise dynamic" in config["command"]
@@ -108,7 +108,7 @@ def test_a_run_on_binarised_pixels_says_so_everywhere(
     model = oracle.load(parameters.initial(5, sizes))
     test = binarisation.drawn(images.test, 5)
     epochs = recipe.fit(model, images.train, seed=5, epochs=2, batch_size=16, binarise="dynamic", test=test)
-    for line, epoch in zip(runs.read_metrics(folder), epochs, strict=True):
+    for line, epoch in zip(runs.read(folder).metrics(), epochs, strict=True):
         assert epoch.test is not None
         assert (line["binarise"], line["train"]["objective"]) == ("dynamic", epoch.objective)
         assert line["test"] == epoch.test._asdict()
