@@ -4,18 +4,19 @@ Headroom is the largest error of a quantity in units of its tolerance. It is jud
 quantity (the gradients, Adam's v, the objectives ...) of one vector in one precision, and its headroom with a backend
 is the greatest over its tensors.
 
-Too tight: a backend that conforms uses more than MOST of a tolerance somewhere. Every certificate is judged by itself.
+Too tight: a backend that conforms uses more than MOST of a tolerance somewhere, or one of the legitimate ways to
+evaluate the specification (`ensemble.WAYS`) is rejected. Every certificate is judged by itself. A way may use more than
+MOST: the error of a constant held in float32 is the same in every port, and gets no safety (shared/rounding.py).
 
-Too loose: the greatest headroom of a family, over all backends, is below LEAST: the rounding model (shared/rounding.py)
-lets pass what no port does, and a wrong port might hide there. One small error proves nothing, since handmade numbers
-are often exact in any precision and a random error is small now and then. So a family is judged only
-
-* with backends of FRAMEWORKS frameworks or more, the oracle not counted: it rounds nothing but what it stores;
-* if it has ENOUGH different elements with a tolerance above 0: where it is 0, nothing but the exact answer passes, and
-  equal elements of a tensor (those of a thousand handmade weights, all alike) err alike, or not at all. A tolerance is
-  ten standard deviations of the error in the model. Independent errors of a port five times as exact as that, which
-  have a standard deviation of 0.02, all stay below 0.01 with a probability of 0.38^16 = 2e-7. So a family below 0.01
-  means that the model is wrong by more than five, and a port that only rounds well does not raise the alarm.
+Too loose: no legitimate way uses more than LEAST of a family. The rounding model then lets pass what no correct port
+does, and a wrong port might hide there. Backends have no say in this: three that choose the same form of an expression
+show what that form needs, and not what a fourth may need. One small error proves nothing, since handmade numbers are
+often exact in any precision and a random error is small now and then. So a family is judged only if it has ENOUGH
+different elements with a tolerance above 0. Where it is 0, nothing but the exact answer passes, and equal elements of a
+tensor (those of a thousand handmade weights, all alike) err alike, or not at all. A tolerance is ten standard
+deviations of the error in the model. Independent errors five times as small as the model's, which have a standard
+deviation of 0.02, all stay below 0.01 with a probability of 0.38^16 = 2e-7, in one way alone. So a family below 0.01
+means that the model is wrong by more than five.
 
 Families are not merged over vectors: a tolerance that is right in one vector would hide one that is a thousand times
 too loose in another.
@@ -23,32 +24,30 @@ too loose in another.
 
 import sys
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 import numpy as np
 
-from vae_rosetta.conformance import certificate, matrix, report
+from vae_rosetta.conformance import certificate, comparator, ensemble, matrix, report
 from vae_rosetta.conformance.outcome import Verdict
 from vae_rosetta.shared import spec, vectors
-from vae_rosetta.shared.vectors import operations
+from vae_rosetta.shared.vectors import Vector, operations
 
 USAGE: Final = """\
 usage: python -m conformance headroom [--all] CERTIFICATE.json ...
 
 Prints how much of the tolerances each backend uses, from the certificates that --report wrote. Exit code 0: no backend
-uses more than half of one, and where three frameworks were graded, none is a hundred times too wide for all of them;
-1: not so; 4: a file is not a certificate, or was graded with other vectors than those installed. --all: every family of
-quantities by itself, instead of the greatest of its kind.
+uses more than half of one, and none is a hundred times wider than what legitimate arithmetic needs, which takes a
+minute to find out; 1: not so; 4: a file is not a certificate, or was graded with other vectors than those installed.
+--all: every family of quantities by itself, instead of the greatest of its kind.
 """
 
 MOST: Final = 0.5  # of a tolerance that a backend may use
-LEAST: Final = 0.01  # that some backend uses at least
+LEAST: Final = 0.01  # that some legitimate way uses at least
 ENOUGH: Final = 16  # different elements that a family needs to be judged too loose
-FRAMEWORKS: Final = 3  # that must have been graded
-_ORACLE: Final = "vae_rosetta.shared.oracle"
-_LEAST_WIDTH: Final = 6
+_NEEDED_WIDTH: Final = 6
 
 
 class Family(NamedTuple):
@@ -66,9 +65,16 @@ class Graded(NamedTuple):
     """What one backend uses."""
 
     name: str
-    framework: str  # empty for the oracle
     conforms: bool
     used: Mapping[Family, tuple[float, str]]  # the greatest headroom and its tensor
+
+
+class Needs(NamedTuple):
+    """What legitimate arithmetic needs."""
+
+    families: dict[Family, float]  # those that are judged: the greatest headroom found
+    rejected: list[str]  # faults: ways that do not pass
+    skipped: list[str]  # what could not be evaluated, and why
 
 
 def main(arguments: list[str]) -> int:
@@ -86,9 +92,9 @@ def main(arguments: list[str]) -> int:
     except certificate.CertificateError as error:
         print(f"headroom: {error}", file=sys.stderr)
         return 4
-    elements = families()
-    wrong = faults(graded, elements)
-    lines = [*table(graded, elements, every=bool(options)), "", *wrong, *verdict(graded, elements, wrong)]
+    found, elements = needs(), families()
+    wrong = faults(graded, elements, found)
+    lines = [*table(graded, elements, found, every=bool(options)), "", *wrong, *verdict(elements, found, wrong)]
     print("\n".join(lines))
     return int(bool(wrong))
 
@@ -127,7 +133,40 @@ def kind(chapter: str, quantity: str) -> str:
     return quantity
 
 
-def faults(graded: Sequence[Graded], elements: Mapping[Family, int]) -> list[str]:
+def needs(chosen: Iterable[Vector] | None = None) -> Needs:
+    """What legitimate arithmetic needs of the tolerances of `chosen`, or all, vectors: a minute of work for all.
+
+    More ways are tried until every family of a vector is above LEAST: what is found is what is needed at least.
+    """
+    elements, found = families(), Needs({}, [], [])
+    for vector in vectors.load().values() if chosen is None else chosen:
+        for dtype in vectors.graded_in(vector.arguments):
+            wanted = {family for family in elements if (family.vector, family.dtype) == (vector.id, dtype)}
+            if wanted:
+                _need(vector, dtype, {family for family in wanted if elements[family] >= ENOUGH}, found)
+    return found
+
+
+def _need(vector: Vector, dtype: str, judged: Set[Family], found: Needs) -> None:
+    """Adds what one vector needs in one precision."""
+    greatest = dict.fromkeys(judged, 0.0)
+    try:
+        for used in ensemble.used(vector, dtype):
+            for quantity, ratio in used.items():
+                family = Family(vector.id, kind(vector.chapter, quantity), dtype)
+                if family in greatest:
+                    greatest[family] = max(ratio, greatest[family])
+            if all(need >= LEAST for need in greatest.values()):
+                break
+    except ModuleNotFoundError as error:  # its data set is not installed
+        found.skipped.append(f"{vector.id}, {dtype}: {error}")
+        return
+    except comparator.Mismatch as mismatch:
+        found.rejected.append(f"TOO TIGHT: legitimate arithmetic fails {vector.id} in {dtype}: {mismatch}")
+    found.families.update(greatest)
+
+
+def faults(graded: Sequence[Graded], elements: Mapping[Family, int], needed: Needs) -> list[str]:
     """Everything that is too tight or too loose, a line each."""
     listed = [f"{one.name}: does not conform, so that its headroom says nothing" for one in graded if not one.conforms]
     for one in graded:
@@ -136,48 +175,40 @@ def faults(graded: Sequence[Graded], elements: Mapping[Family, int]) -> list[str
             for family, (used, tensor) in one.used.items()
             if used > MOST and family in elements
         ]
-    for family, greatest in judged(graded, elements).items():
-        if greatest < LEAST:
-            listed.append(f"TOO LOOSE: no backend uses more than {greatest:.4f} of the tolerance of {family}")
+    listed += needed.rejected
+    listed += [
+        f"TOO LOOSE: legitimate arithmetic uses no more than {greatest:.4f} of the tolerance of {family}"
+        for family, greatest in needed.families.items()
+        if greatest < LEAST
+    ]
     return listed
 
 
-def judged(graded: Sequence[Graded], elements: Mapping[Family, int]) -> dict[Family, float]:
-    """The families that may be found too loose, each with its greatest headroom over the backends."""
-    found = {}
-    for family in (family for family, count in elements.items() if count >= ENOUGH):
-        true = [one for one in graded if one.framework and family in one.used]
-        if len({one.framework for one in true}) >= FRAMEWORKS:
-            found[family] = max(one.used[family][0] for one in true)
-    return found
-
-
-def table(graded: Sequence[Graded], elements: Mapping[Family, int], *, every: bool = False) -> Iterator[str]:
-    """The greatest headroom of each kind and backend, and the least that a judged family of the kind has; or of every
+def table(
+    graded: Sequence[Graded], elements: Mapping[Family, int], needed: Needs, *, every: bool = False
+) -> Iterator[str]:
+    """The greatest headroom of each kind and backend, and the least that a judged family of the kind needs; or of every
     family by itself."""
     groups: dict[str, list[Family]] = {}
     for family in elements:
         chapter = family.vector.split("/")[0]
         groups.setdefault(str(family if every else family._replace(vector=chapter)), []).append(family)
-    greatest = judged(graded, elements)
     first = max(map(len, groups)) + 2
-    heads = matrix.heads([one.name for one in graded], max(matrix.WIDTH - first - _LEAST_WIDTH, 0))
-    widths = [*matrix.widths(heads), _LEAST_WIDTH]
-    yield matrix.row("error / tolerance", [*heads, "least"], first, widths)
+    heads = matrix.heads([one.name for one in graded], max(matrix.WIDTH - first - _NEEDED_WIDTH, 0))
+    widths = [*matrix.widths(heads), _NEEDED_WIDTH]
+    yield matrix.row("error / tolerance", [*heads, "needed"], first, widths)
     for name, members in sorted(groups.items()):
         cells = [_greatest(one, members) for one in graded]
-        least = min((greatest[family] for family in members if family in greatest), default=None)
+        least = min((needed.families[family] for family in members if family in needed.families), default=None)
         yield matrix.row(name, [*cells, "-" if least is None else f"{least:.4f}"], first, widths)
     yield from (f"{head}: {one.name}" for head, one in zip(heads, graded, strict=True) if head != one.name)
 
 
-def verdict(graded: Sequence[Graded], elements: Mapping[Family, int], wrong: Sequence[str]) -> Iterator[str]:
+def verdict(elements: Mapping[Family, int], needed: Needs, wrong: Sequence[str]) -> Iterator[str]:
     """The last lines."""
-    count = len(judged(graded, elements))
-    scope = (
-        f"of {len(elements)} families {count} were large enough" if count else f"which takes {FRAMEWORKS} frameworks"
-    )
-    yield f"looked for what is too loose: {'yes' if count else 'no'}, {scope}"
+    yield f"needed: at least, by {len(ensemble.WAYS)} ways to evaluate the specification"
+    yield f"looked for what is too loose: {len(needed.families)} families of {len(elements)}, which are large enough"
+    yield from (f"not looked at: {reason}" for reason in needed.skipped)
     yield f"faults: {len(wrong)}" if wrong else "no tolerance is too tight or too loose"
 
 
@@ -188,8 +219,7 @@ def _graded(one: certificate.Certificate) -> Graded:
         family = Family(entry["vector"], name, entry["dtype"])
         used[family] = max(used.get(family, (0.0, "")), (entry["ratio"], entry["quantity"]))
     run: dict[str, Any] = one["run"]
-    framework = "" if run["module"] == _ORACLE else run["describe"].get("framework", certificate.subject(run))
-    return Graded(matrix.short(run), framework, one["verdict"] != Verdict.FAILS, used)
+    return Graded(matrix.short(run), one["verdict"] != Verdict.FAILS, used)
 
 
 def _greatest(one: Graded, members: Sequence[Family]) -> str:

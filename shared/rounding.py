@@ -23,7 +23,8 @@ Tolerance = |mean error| + SAFETY x the errors' standard deviation over the repe
 what comes of the constants, which is no accident and needs no safety. What is exact in every precision (a gradient that
 is zero, a KL term at the prior) gets the tolerance zero.
 
-What is tight enough, and what is not, `conformance/headroom.py` judges on the backends.
+What is tight enough, and what is not, `conformance/headroom.py` judges: too tight on the backends, too loose on real
+float32 and float64 arithmetic (`conformance/ensemble.py`).
 
 float64 profile: errors are proportional to u while they are small, so the model runs at u = 2^-40, where the oracle's
 own rounding does not show, and its result is scaled by 2^-12 (one bit more than 2^-13, for the oracle is itself
