@@ -3,16 +3,16 @@
 `train` does by hand what `model.py` leaves to autograd: see `step.py`. Mixed precision is PyTorch's autocast.
 """
 
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
+from vae_rosetta.implementations.torch_vae.adam import Adam
 from vae_rosetta.implementations.torch_vae.model import VAE, loss_function
-from vae_rosetta.implementations.torch_vae.step import Step, by_name
+from vae_rosetta.implementations.torch_vae.step import Step, by_name, by_update
 from vae_rosetta.shared import checks, parameters, spec, stream
 from vae_rosetta.shared.contract import Array, Held, Losses, Tensors
 
@@ -53,21 +53,14 @@ class Model:
         self._place = f"{self._numpy_dtype} by PyTorch on {device}"
         self._vae = VAE(sizes.input_dim, sizes.latent_dim, sizes.hidden_dim).to(device, self._dtype)
         self._parameters = dict(self._vae.named_parameters())  # PyTorch's names are the canonical ones
-        # All parameters lie in one vector, so that a step of Adam is one kernel; gradient and moments lie beside it.
+        # All parameters lie in one vector; gradient and moments lie beside it.
         count = sum(parameter.numel() for parameter in self._parameters.values())
-        vector, gradient, m, v = self._put(np.zeros((4, count)))  # like images, in large pages: see `_put`
-        for name, view in by_name(vector, sizes).items():
+        self._vector, self._gradient, m, v = self._put(np.zeros((4, count)))  # like images, in large pages: see `_put`
+        for name, view in by_name(self._vector, sizes).items():
             self._parameters[name].data = view  # from here on the module's parameters look into the vector
         self._set_params(params)
-        self._vector = nn.Parameter(vector)
-        self._vector.grad = gradient
-        self._optimizer = torch.optim.Adam(
-            [self._vector], lr=spec.LEARNING_RATE, betas=(spec.BETA1, spec.BETA2), eps=spec.EPSILON, fused=True
-        )
-        # As PyTorch would at the first step. It counts in float32, exact up to 2^24.
-        self._adam = {"step": torch.zeros((), dtype=torch.float32, device=device), "exp_avg": m, "exp_avg_sq": v}
-        self._optimizer.state[self._vector] = self._adam
-        self._steps = 0
+        self._adam = Adam(*(by_update(tensor, sizes) for tensor in (self._vector, self._gradient, m, v)))
+        self._moments = {"m": by_name(m, sizes), "v": by_name(v, sizes)}
 
     def params(self) -> dict[str, Array]:
         return {name: _array(parameter) for name, parameter in self._parameters.items()}
@@ -113,6 +106,7 @@ class Model:
         images = checks.images(x, self.sizes.input_dim, rows="N")
         return Held(self._put(images), images.shape, self._place)
 
+    @torch.no_grad()
     def train(self, x: Array | Held[Tensor], order: npt.NDArray[np.int64], noise: Array) -> Array:
         data = x if isinstance(x, Held) else self.hold(x)
         images = checks.held(data, self.sizes.input_dim, self._place)  # (N, D)
@@ -121,26 +115,27 @@ class Model:
         noises = self._put(noise)  # (K, B, L)
         objectives = torch.empty(len(order), dtype=self._dtype, device=self._device)  # (K,)
         layers = torch.bfloat16 if self._mixed else self._dtype
-        step = Step(self._vector, self.sizes, order.shape[1], layers)
+        step = Step(self._vector, self._gradient, self.sizes, order.shape[1], layers)
         for k, (step_rows, step_noise) in enumerate(zip(rows, noises, strict=True)):
             torch.index_select(images, 0, step_rows, out=step.x)
             objectives[k] = step.forward(step_noise)
             step.backward(step_noise)
-            self._optimizer.step()
-        self._steps += len(order)
+            self._adam.update()
         return _array(objectives)
 
     def state(self) -> dict[str, Array]:
-        moments = {f"adam.{k}.{name}": _array(moment) for k, name, moment in self._moments()}
-        return {**self.params(), **moments, "adam.step": np.array(self._steps, dtype=np.int64)}
+        moments = {
+            f"adam.{k}.{name}": _array(found[name]) for k, found in self._moments.items() for name in self._parameters
+        }
+        return {**self.params(), **moments, "adam.step": np.array(self._adam.steps, dtype=np.int64)}
 
     def load_state(self, state: Tensors) -> None:
         parameters.check_state(state, self.sizes)
         self._set_params(state)
-        self._steps = int(state["adam.step"])
-        self._adam["step"].fill_(self._steps)
-        for k, name, moment in self._moments():
-            moment.copy_(self._put(state[f"adam.{k}.{name}"]))
+        self._adam.steps = int(state["adam.step"])
+        for k, moments in self._moments.items():
+            for name, moment in moments.items():
+                moment.copy_(self._put(state[f"adam.{k}.{name}"]))
 
     @torch.no_grad()
     def sample(self, x: Array, seed: int) -> Array:
@@ -177,12 +172,6 @@ class Model:
     def _set_params(self, params: Tensors) -> None:
         for name, parameter in self._parameters.items():
             parameter.copy_(self._put(params[name]))
-
-    def _moments(self) -> Iterator[tuple[str, str, Tensor]]:
-        """Adam's moments: m or v, the name of a parameter, a view of the vector that holds it."""
-        for k, key in (("m", "exp_avg"), ("v", "exp_avg_sq")):
-            views = by_name(self._adam[key], self.sizes)
-            yield from ((k, name, views[name]) for name in self._parameters)
 
     def _put(self, array: Array) -> Tensor:
         # NumPy's copy, because NumPy asks Linux for large pages, in which long arrays are read faster.

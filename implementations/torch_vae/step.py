@@ -1,20 +1,23 @@
 """A training step of the PyTorch backend by hand: what autograd and ten separate parameters would cost is saved.
 
-All parameters lie in one vector, so that a step of Adam is one kernel; `by_name` gives the views of it that a `VAE`
-holds. `model.py` has the model; the suite holds both ways to the same vectors: `gradients` goes through autograd,
+All parameters lie in one vector; `by_name` gives the views of it that a `VAE` holds, and `adam.py` updates it.
+`model.py` has the model; the suite holds both ways to the same vectors: `gradients` goes through autograd,
 `train` through here.
 
 Symbols: B images, D pixels, H hidden units, L latents.
 """
 
 import math
+from typing import Final
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from vae_rosetta.implementations.torch_vae.products import Products
 from vae_rosetta.shared import spec
+
+_LINEAR: Final = 40.0  # from here on softplus(l) is l, in float64 too
 
 
 class Step:
@@ -26,17 +29,16 @@ class Step:
     them is then rounded into a second buffer, and what comes out is copied back.
     """
 
-    def __init__(self, vector: nn.Parameter, sizes: spec.Sizes, rows: int, layers: torch.dtype) -> None:
-        assert vector.grad is not None
+    def __init__(self, vector: Tensor, gradient: Tensor, sizes: spec.Sizes, rows: int, layers: torch.dtype) -> None:
         d, h, l = sizes  # noqa: E741 -- D, H, L are the symbols of the text
-        self._vector, self._gradient = _Twin(vector.detach(), layers), _Twin(vector.grad, layers)
+        self._vector, self._gradient = _Twin(vector, layers), _Twin(gradient, layers)
         self._weights, self._gradients = (_by_layer(twin.layers, sizes) for twin in (self._vector, self._gradient))
         self._x, self._logits, self._d_logits = (_Twin(vector.new_empty(rows, d), layers) for _ in range(3))  # (B, D)
         # mu and logvar beside each other, (B, 2 L)
         self._posterior, self._d_posterior = (_Twin(vector.new_empty(rows, 2 * l), layers) for _ in range(2))
         self._z, self._d_z = (_Twin(vector.new_empty(rows, l), layers) for _ in range(2))  # (B, L)
         self._products = Products(vector.device, layers)
-        self._std = vector.new_empty(rows, l)  # (B, L)
+        self._std, self._expm1_logvar = (vector.new_empty(rows, l) for _ in range(2))  # (B, L)
         self._hidden, self._hidden3, self._d_hidden, self._d_hidden3 = (
             vector.new_empty(rows, h, dtype=layers) for _ in range(4)
         )  # (B, H)
@@ -52,12 +54,15 @@ class Step:
         torch.addcmul(mu, self._std, noise, out=self._z.outside)
         self._hidden3 = self._linear("fc3", self._z.enter(), out=self._hidden3, relu=True)  # (B, H)
         logits = self._logits.leave(self._linear("fc4", self._hidden3, out=self._logits.layers))  # (B, D)
-        reconstruction = F.binary_cross_entropy_with_logits(logits, self.x, reduction="sum")
-        return reconstruction + 0.5 * (mu.square() + logvar.exp() - 1.0 - logvar).sum()
+        # Cross-entropy on logits: softplus(l) - x l, of which this is the form with the fewest passes over memory.
+        reconstruction = F.softplus(logits, threshold=_LINEAR).addcmul_(self.x, logits, value=-1.0).sum()
+        torch.expm1(logvar, out=self._expm1_logvar)
+        twice_kl = torch.addcmul(self._expm1_logvar, mu, mu).sub_(logvar).sum()
+        return torch.add(reconstruction, twice_kl, alpha=0.5)
 
     def backward(self, noise: Tensor) -> None:
-        """Gradients of what `forward` returned, into the vector's `grad`, from the last layer to the first."""
-        mu, logvar = self._posterior.outside.chunk(2, dim=1)  # (B, L) each
+        """Gradients of what `forward` returned, into `gradient`, from the last layer to the first."""
+        mu, _ = self._posterior.outside.chunk(2, dim=1)  # (B, L) each
         d_mu, d_logvar = self._d_posterior.outside.chunk(2, dim=1)  # (B, L) each
         torch.sigmoid(self._logits.outside, out=self._d_logits.outside).sub_(self.x)  # (B, D)
         self._d_weights("fc4", self._hidden3, self._d_logits.enter())
@@ -67,7 +72,7 @@ class Step:
         d_z = self._d_z.leave(self._d_input("fc3", self._d_hidden3, out=self._d_z.layers))  # (B, L)
         torch.add(d_z, mu, out=d_mu)
         # d_mu has what it needs of d_z, which is overwritten now.
-        torch.mul(d_z.mul_(noise).mul_(self._std).add_(torch.expm1(logvar)), 0.5, out=d_logvar)
+        torch.mul(d_z.mul_(noise).mul_(self._std).add_(self._expm1_logvar), 0.5, out=d_logvar)
         self._d_weights("fc2", self._hidden, self._d_posterior.enter())
         self._d_hidden = self._d_input("fc2", self._d_posterior.layers, out=self._d_hidden)  # (B, H)
         _d_relu(self._hidden, self._d_hidden)
@@ -84,7 +89,7 @@ class Step:
         return self._products.d_input(d_output, self._weights[f"{layer}.weight"], out=out)
 
     def _d_weights(self, layer: str, x: Tensor, d_output: Tensor) -> None:
-        """x (B, in), d_output (B, out) -> gradients of weight and bias, into the vector's."""
+        """x (B, in), d_output (B, out) -> gradients of weight and bias, into `gradient`."""
         self._products.d_weight(d_output, x, out=self._gradients[f"{layer}.weight"])
         torch.sum(d_output, dim=0, out=self._gradients[f"{layer}.bias"])
 
@@ -120,13 +125,24 @@ def by_name(vector: Tensor, sizes: spec.Sizes) -> dict[str, Tensor]:
 
 
 def _by_layer(vector: Tensor, sizes: spec.Sizes) -> dict[str, Tensor]:
-    """Views of a vector: weights and biases by layer. mu and logvar are one layer, fc2: they take the same input."""
+    """Views of a vector: weights, then biases, by layer. mu and logvar are one layer, fc2: they take the same input."""
+    shapes = _shapes(sizes)
+    parts = torch.split(vector, [math.prod(shape) for shape in shapes.values()])
+    return {name: part.view(shape) for part, (name, shape) in zip(parts, shapes.items(), strict=True)}
+
+
+def by_update(vector: Tensor, sizes: spec.Sizes) -> list[Tensor]:
+    """The parts of a vector that Adam updates one after another: each weight, and all biases."""
+    weights = [math.prod(shape) for shape in _shapes(sizes).values() if len(shape) == 2]
+    return list(torch.split(vector, [*weights, vector.numel() - sum(weights)]))
+
+
+def _shapes(sizes: spec.Sizes) -> dict[str, tuple[int, ...]]:
+    """Of a vector's parts, in their order."""
     d, h, l = sizes  # noqa: E741 -- D, H, L are the symbols of the text
     layers = {"fc1": (h, d), "fc2": (2 * l, h), "fc3": (h, l), "fc4": (d, h)}
     shapes: dict[str, tuple[int, ...]] = {f"{layer}.weight": shape for layer, shape in layers.items()}
-    shapes |= {f"{layer}.bias": shape[:1] for layer, shape in layers.items()}
-    parts = torch.split(vector, [math.prod(shape) for shape in shapes.values()])
-    return {name: part.view(shape) for part, (name, shape) in zip(parts, shapes.items(), strict=True)}
+    return shapes | {f"{layer}.bias": shape[:1] for layer, shape in layers.items()}
 
 
 def _d_relu(hidden: Tensor, d_hidden: Tensor) -> None:
