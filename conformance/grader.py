@@ -56,7 +56,7 @@ class Grader:
         """A model with the parameters `small_params()`, made once for all tests that change nothing in it: some take
         long to load, and compile for each model anew. Where it cannot be made, one test fails with the reason and the
         others skip."""
-        model = self.attempt()
+        model = self._attempt()
         if not isinstance(model, Exception):
             return model
         if self._raised:
@@ -64,7 +64,11 @@ class Grader:
         self._raised = True
         raise model
 
-    def attempt(self) -> FullModel | Exception:
+    def loads(self) -> bool:
+        """Whether the backend loads parameters in this precision."""
+        return not isinstance(self._attempt(), Exception)
+
+    def _attempt(self) -> FullModel | Exception:
         """The model that `untouched` returns, or what `load` raised."""
         if self._loaded is None:
             try:
@@ -78,7 +82,7 @@ class Grader:
 
         A refusal is what the contract makes it: a TypeError or ValueError that names the argument or its value.
         """
-        error = self.attempt()
+        error = self._attempt()
         if not isinstance(error, TypeError | ValueError) or not re.search(rf"\b(dtype|{self.dtype})\b", str(error)):
             return ""
         return f"load(params, dtype={self.dtype!r}) raises {type(error).__name__}: {str(error).splitlines()[0]}"

@@ -156,7 +156,9 @@ class Report:
 
     def _gaps(self) -> list[str]:
         """Why this run says less than the whole suite would."""
-        gaps = [self.interruption] if self.interruption else []
+        if self.interruption:  # then it is not known what else is missing
+            return [self.interruption]
+        gaps = []
         if not_run := self.counts()[Result.NOT_RUN]:
             ran = {self.cases[key].dtype for key in self.outcomes}
             left_out = [dtype for dtype in checks.DTYPES if dtype not in ran]

@@ -110,8 +110,7 @@ class Session:
         """
         found = self._graders[dtype]
         found.headroom = {}
-        required_loads = dtype != REQUIRED and not isinstance(self._graders[REQUIRED].attempt(), Exception)
-        if required_loads and (refusal := found.refusal()):
+        if dtype != REQUIRED and (refusal := found.refusal()) and self._graders[REQUIRED].loads():
             raise Absent(dtype, refusal)
         for ability in abilities:
             found.require(ability)

@@ -263,6 +263,6 @@ def test_partial_port_is_graded_on_what_it_has(tmp_path: Path) -> None:
     (tmp_path / "forward_vae.py").write_text(forward_only, encoding="utf-8")
     run = _run_suite("forward_vae", tmp_path, "-rs", "--vae-dtype", "float64")
     assert run.returncode == 0, run.stdout + run.stderr
-    assert "absent ability 'train': the model has no gradients, load_state, state, train" in run.stdout
-    assert "absent ability 'sample': the model has no generate, sample" in run.stdout
+    assert "Absent: train: the model has no gradients, load_state, state, train" in run.stdout
+    assert "Absent: sample: the model has no generate, sample" in run.stdout
     assert json.dumps(run.stdout).count("SKIPPED") >= 2

@@ -104,6 +104,14 @@ def test_chapter_or_vector_that_is_not_asked_is_a_gap() -> None:
     assert "vector loss/full has no case in float32 and float64" in gaps
 
 
+def test_cases_that_are_not_known_are_the_only_gap() -> None:
+    gathered = Report({}, ("loss", "forward"), interruption="the processes ended")
+    gathered.cases["a"] = Case("loss/tiny", "loss", "float32", (), is_vector=True)
+    gathered.record("a", Outcome(Result.PASSED))
+    found = gathered.certificate()
+    assert (found["verdict"], found["incomplete"]) == ("incomplete", ["the processes ended"])
+
+
 def test_certificate_of_a_run(tmp_path: Path) -> None:
     run = grade(tmp_path, WHOLE, *LOSSES, "--report", "out.json", "--report=out.md")
     assert run.returncode == 0, run.stdout + run.stderr
