@@ -1,13 +1,15 @@
 """Who guards the comparator: with any line of it weakened, the tests of this folder fail.
 
-Each sabotage is one line of `conformance/comparator.py` replaced, in a process of its own, before the tests import it.
+Each sabotage is one line of `conformance/comparator.py` replaced, in another process, before the tests are imported.
 What must fail is named: a proof that fails for another reason proves nothing.
 """
 
+import json
 import os
 import re
 import subprocess
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -18,15 +20,34 @@ from vae_rosetta.conformance.meta.strangers import ROOT
 HERE: Final = Path(__file__).parent
 TESTS: Final = {"comparator": HERE / "test_comparator.py", "mutants": HERE / "test_mutants.py"}
 
-# A plugin that runs before any test module is imported: the module is the same, its code is not.
-PLUGIN: Final = """
+# Runs tests once for each sabotage: the comparator is the same module with other code, and what is tested is imported
+# anew. Prints, for each, pytest's exit code and the names of the tests that failed.
+PROGRAM: Final = """
+import json, sys
 from pathlib import Path
+import pytest
 from vae_rosetta.conformance import comparator
-source = Path(comparator.__file__).read_text(encoding="utf-8")
-for line, other in {changes!r}:
-    assert source.count(line) == 1, line
-    source = source.replace(line, other)
-exec(compile(source, comparator.__file__, "exec"), vars(comparator))
+
+class Failed:
+    def __init__(self):
+        self.names = []
+    def pytest_runtest_logreport(self, report):
+        if report.failed:
+            self.names.append(report.nodeid.partition("::")[2])
+
+asked = json.loads(sys.stdin.read())
+true = Path(comparator.__file__).read_text(encoding="utf-8")
+for name, changes in asked["sabotages"].items():
+    source = true
+    for line, other in changes:
+        assert source.count(line) == 1, line
+        source = source.replace(line, other)
+    exec(compile(source, comparator.__file__, "exec"), vars(comparator))
+    for module in [module for module in sys.modules if ".meta." in module]:
+        del sys.modules[module]
+    failed = Failed()
+    code = pytest.main(asked["arguments"], plugins=[failed])
+    print("\\nsabotage", json.dumps([name, int(code), failed.names]))
 """
 
 
@@ -133,37 +154,48 @@ SABOTAGES: Final = {
 }
 
 
-def _failing(folder: Path, sabotage: Sabotage | None, *arguments: str) -> set[str]:
-    """The names of the tests that fail, in a process of their own, where the comparator is sabotaged.
+Failing = dict[str, set[str]]  # the names of the tests that fail, by sabotage; under "" those of the true comparator
+
+
+def _failing(folder: Path, names: Iterable[str], *arguments: str) -> Failing:
+    """What fails under each sabotage and under none, in a process of its own.
 
     Raises:
         AssertionError: the tests could not be run.
     """
-    (folder / "sabotage.py").write_text(PLUGIN.format(changes=sabotage.changes if sabotage else ()), encoding="utf-8")
-    path = os.pathsep.join(filter(None, [str(folder), str(ROOT), os.environ.get("PYTHONPATH", "")]))
-    options = ["-p", "sabotage", "-p", "no:cacheprovider", "-q", "-rf", "--tb=no", "--import-mode=importlib"]
-    words = [sys.executable, "-m", "pytest", *options, "-c", os.devnull, "--rootdir", str(ROOT), *arguments]
-    environment = {**os.environ, "PYTHONPATH": path, "COLUMNS": "300"}
-    run = subprocess.run(words, cwd=folder, env=environment, capture_output=True, text=True, timeout=300)
-    failed = set(re.findall(r"^FAILED \S+?::(test_\w+(?:\[.+\])?)", run.stdout, re.M))
-    assert run.returncode == (1 if failed else 0), run.stdout + run.stderr
-    return failed
+    options = ["-p", "no:cacheprovider", "-q", "--tb=no", "--import-mode=importlib", "-c", os.devnull]
+    changes = {"": (), **{name: SABOTAGES[name].changes for name in names}}
+    asked = {"sabotages": changes, "arguments": [*options, "--rootdir", str(ROOT), *arguments]}
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])}
+    words = [sys.executable, "-c", PROGRAM]
+    run = subprocess.run(
+        words, cwd=folder, env=environment, input=json.dumps(asked), capture_output=True, text=True, timeout=300
+    )
+    answers = [json.loads(line) for line in re.findall(r"^sabotage (.+)$", run.stdout, re.M)]
+    assert [name for name, _, _ in answers] == [*changes], run.stdout + run.stderr
+    assert all(code == (1 if failed else 0) for _, code, failed in answers), run.stdout + run.stderr
+    return {name: set(failed) for name, _, failed in answers}
 
 
-def test_true_comparator_passes(tmp_path: Path) -> None:
-    assert not _failing(tmp_path, None, str(TESTS["comparator"]))
+@pytest.fixture(scope="module")
+def failing(tmp_path_factory: pytest.TempPathFactory) -> Failing:
+    return _failing(tmp_path_factory.mktemp("sabotages"), SABOTAGES, str(TESTS["comparator"]))
+
+
+def test_true_comparator_passes(failing: Failing) -> None:
+    assert not failing[""]
 
 
 @pytest.mark.parametrize("name", SABOTAGES)
-def test_weaker_comparator_is_noticed(name: str, tmp_path: Path) -> None:
-    failed = _failing(tmp_path, SABOTAGES[name], str(TESTS["comparator"]))
-    assert set(SABOTAGES[name].failing) <= failed
+def test_weaker_comparator_is_noticed(name: str, failing: Failing) -> None:
+    assert set(SABOTAGES[name].failing) <= failing[name]
 
 
 def test_mutants_survive_a_comparator_that_returns_at_once(tmp_path: Path) -> None:
     """And so the proof that they are rejected fails too: not one is rejected by vectors, without the comparator."""
     chosen = ("-k", "test_mutant_is_rejected and (kl- or beta or epsilon)")
-    assert not _failing(tmp_path, None, str(TESTS["mutants"]), *chosen)
-    failed = _failing(tmp_path, SABOTAGES["returns at once"], str(TESTS["mutants"]), *chosen)
+    failing = _failing(tmp_path, ["returns at once"], str(TESTS["mutants"]), *chosen)
+    assert not failing[""]
+    failed = failing["returns at once"]
     assert {"test_mutant_is_rejected[kl-negative]", "test_mutant_is_rejected[epsilon-hat]"} <= failed
     assert len(failed) >= 15
