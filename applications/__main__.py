@@ -1,4 +1,4 @@
-"""`python -m applications`: the same as `vae`."""
+"""`python -m vae_rosetta.applications`: the same as `vae`."""
 
 from vae_rosetta.applications.cli import main
 

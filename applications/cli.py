@@ -1,29 +1,34 @@
-"""The `vae` command: its subcommands, and errors as one line each.
-
-Exit codes: 0 done, 2 bad input, 1 any other failure, 130 stopped by Ctrl-C.
-"""
+"""The `vae` command: all commands of this project under one name."""
 
 import os
+from typing import Final
 
-try:
-    import click
-except ModuleNotFoundError as error:  # NumPy and safetensors are all that this project must have
-    raise SystemExit("Error: the vae command needs click; try: pip install 'vae-rosetta[app]'") from error
+import click
 
-from vae_rosetta.applications.commands.backends import backends
-from vae_rosetta.applications.commands.compress import compress
-from vae_rosetta.applications.commands.decompress import decompress
-from vae_rosetta.applications.commands.evaluate import evaluate
-from vae_rosetta.applications.commands.generate import generate
-from vae_rosetta.applications.commands.report import report
-from vae_rosetta.applications.commands.score import score
-from vae_rosetta.applications.commands.train import train
-from vae_rosetta.applications.errors import OneLineErrors
-from vae_rosetta.shared import spec
+from vae_rosetta.shared import command_line, spec
+
+# Each is imported when it is called, or shown in the list of commands; none of these modules imports NumPy.
+_COMMANDS: Final = {
+    "train": "vae_rosetta.applications.commands.train:train",
+    "generate": "vae_rosetta.applications.commands.generate:generate",
+    "evaluate": "vae_rosetta.applications.commands.evaluate:evaluate",
+    "score": "vae_rosetta.applications.commands.score:score",
+    "compress": "vae_rosetta.applications.commands.compress:compress",
+    "decompress": "vae_rosetta.applications.commands.decompress:decompress",
+    "report": "vae_rosetta.applications.commands.report:report",
+    "backends": "vae_rosetta.applications.commands.backends:backends",
+    "conformance": "vae_rosetta.conformance.cli:conformance",
+    "audit": "vae_rosetta.conformance.cli:audit",
+    "bench": "vae_rosetta.benchmarks.cli:bench",
+}
 
 
-class Group(OneLineErrors, click.Group):
-    """Commands whose errors are one line each."""
+class _Vae(command_line.Group):
+    """Shows the exit codes, which are the same for every command."""
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        super().format_epilog(ctx, formatter)
+        command_line.exit_codes(formatter)
 
 
 def _print_version(context: click.Context, _: click.Parameter, wanted: bool) -> None:
@@ -34,19 +39,25 @@ def _print_version(context: click.Context, _: click.Parameter, wanted: bool) -> 
         context.exit()
 
 
-@click.group(cls=Group)
+@click.group(
+    cls=_Vae,
+    lazy=_COMMANDS,
+    examples=(
+        "vae train --data mnist-5k --epochs 10 --out runs/first",
+        "vae generate --weights runs/first --out samples.png",
+        "vae conformance my_package.my_vae",
+    ),
+)
 @click.option(
     "--version", is_flag=True, expose_value=False, is_eager=True, callback=_print_version, help="Show the version."
 )
-@click.option("--traceback", is_flag=True, help="On an error show where it arose, not one line.")
-def vae(traceback: bool) -> None:
-    """One variational autoencoder in PyTorch, TensorFlow and JAX: the same seed gives the same model in each."""
+def vae() -> None:
+    """Train, use and check a variational autoencoder.
+
+    It is the same model in PyTorch, TensorFlow and JAX: the same seed gives the same result in each.
+    """
     # TensorFlow logs its start and its compilations; what goes wrong there reaches Python as an exception.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-
-
-for _command in (train, generate, evaluate, score, compress, decompress, report, backends):
-    vae.add_command(_command)
 
 
 def main() -> None:

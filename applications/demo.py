@@ -26,11 +26,11 @@ from rich.console import Console
 from rich.table import Table
 
 from vae_rosetta.applications import pictures, runs
-from vae_rosetta.applications.errors import OneLineErrors
 from vae_rosetta.applications.runs import Run
 from vae_rosetta.applications.settings import Json
 from vae_rosetta.implementations import ports
 from vae_rosetta.shared import files
+from vae_rosetta.shared.command_line import WHOLE, Command
 
 FLOAT64_LIMIT: Final = 1e-9  # seen: 2e-15
 FLOAT32_LIMIT: Final = 1e-4  # seen: 2e-7, and 2e-4 after five epochs of mnist-5k
@@ -65,16 +65,23 @@ class Finding(NamedTuple):
         ]
 
 
-@click.command(cls=OneLineErrors)
+@click.command(cls=Command)
 @click.option(
-    "--out", type=click.Path(path_type=Path), default="demo", show_default=True, help="Folder for the results."
+    "--out",
+    type=click.Path(path_type=Path),
+    default="demo",
+    show_default=True,
+    help="Write the results to this folder.",
 )
-@click.option("--backends", help=f"Some of {','.join(ports.PORTS)}.  [default: {','.join(_FRAMEWORKS)}]")
-@click.option("--data", default="mnist-5k", show_default=True, help="As for vae train.")
-@click.option("--epochs", type=click.IntRange(min=1), default=5, show_default=True)
+@click.option("--backends", help=f"Take these, of {','.join(ports.PORTS)}.  [default: {','.join(_FRAMEWORKS)}]")
+@click.option("--data", default="mnist-5k", show_default=True, help="Train on these images; see vae train.")
+@click.option("--epochs", type=WHOLE, default=5, show_default=True, help="Train so many epochs.")
 @click.option("--force", is_flag=True, help="Replace the results that are already in --out.")
 def main(out: Path, backends: str | None, data: str, epochs: int, force: bool) -> None:
-    """Train with every framework from one seed, compare the losses, and show what the models generate, side by side."""
+    """Train with every framework from one seed, and compare.
+
+    The table compares the losses. The picture shows what the models generate, side by side.
+    """
     names = [name for name in (backends.split(",") if backends is not None else _FRAMEWORKS) if name != _REFERENCE]
     _check_installed(names)
     runs.check_free(out, force=force)

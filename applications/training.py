@@ -11,13 +11,13 @@ import click
 import numpy as np
 
 from vae_rosetta.applications import generation, pictures, protocol, runs
-from vae_rosetta.applications.errors import Interrupted
 from vae_rosetta.applications.progress import Report
 from vae_rosetta.applications.runs import Run
 from vae_rosetta.applications.settings import Config, Earlier, Json, Settings
 from vae_rosetta.applications.startup import load_backend, load_model
 from vae_rosetta.implementations import ports
 from vae_rosetta.shared import datasets, parameters, recipe, spec
+from vae_rosetta.shared.command_line import Interrupted
 from vae_rosetta.shared.contract import Backend, Trainable
 from vae_rosetta.shared.datasets import Dataset
 from vae_rosetta.shared.spec import Sizes

@@ -1,6 +1,6 @@
-"""`python -m benchmarks [MODULE]...`: see `--help`, which is the protocol."""
+"""`python -m vae_rosetta.benchmarks`: the same as `vae bench`."""
 
-from vae_rosetta.benchmarks.cli import main
+from vae_rosetta.benchmarks.cli import bench
 
 if __name__ == "__main__":
-    main()
+    bench()

@@ -1,144 +1,126 @@
-"""The command line. `--help` is the protocol in words.
-
-Exit codes: 0 every backend was measured, 1 one was refused or something failed, 2 bad input, 130 stopped by Ctrl-C.
-"""
+"""`vae bench` with the commands below it; `vae bench --help` describes the protocol."""
 
 import importlib.util
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
-try:
-    import click
-except ModuleNotFoundError as error:
-    raise SystemExit("Error: the benchmark needs click and rich; try: pip install 'vae-rosetta[app]'") from error
+import click
 
-from vae_rosetta.implementations.ports import FRAMEWORKS
+from vae_rosetta.shared.command_line import WHOLE, Command, CommandWithOthers
 
 _TARGET: Final = 106.0  # nats: public logs of the 784-400-20 example reach it at epoch 10
+_FILE: Final = click.Path(path_type=Path)
+
+_PROTOCOL: Final = """\
+The protocol:
+
+Gate. A port that fails the chapters forward, loss, gradients or training of vae conformance in float32 is refused.
+So is one whose first timed steps do not have the oracle's objectives.
+
+Peers. They are what else people train this model with, at its sizes: the loop of the usual PyTorch listing, with its
+data set of pictures and with one tensor; pythae; and Keras' model.fit on each of its backends. They are not graded.
+The table names what each computes differently.
+
+Processes. Each participant has one process, which lives as long as the run.
+
+Order. The participants take turns, A B C A B C, so that a busy moment of the machine slows all of them down. The fit
+and train of a port follow each other, in either order by turns. The table shows medians and quartiles of the turns;
+--out keeps every turn.
+
+Cores. The host of a virtual machine moves its cores. Where two of them share no cache, threads that share data wait
+for it four times as long, for seconds or minutes. So a run times how long some bytes take to another core and back,
+before and after each turn of fit, train, inference and the roofline. It brings the cores together before a turn and
+repeats a turn up to three times if they parted meanwhile. Turns with cores apart are marked.
+
+fit. This is an epoch of shared.recipe.fit, as a user calls it: order and noise from the portable stream, the way to
+the device and back, training. The first epoch, which compiles, is shown separately.
+
+train. These are the calls to train of an epoch, with order and noise made before.
+
+encode, decode, generate. Each is called with 1,000 images, for a quarter of a second.
+
+Roofline. NumPy and the frameworks make the matrix products of a training step and nothing else, with the same shapes
+and in the same rounds. Training is also shown as a share of the fastest library's products in the same round.
+
+Profile. With --profile the framework's own profiler measures every operation in the calls to train of an epoch,
+summed over all threads.
+
+Import. Fresh processes import the module, or only the packages that its own import statements name, five times each
+(quick: once).
+
+Target. A process loads the images and trains at batch 128 until the test loss after an epoch is at most --target;
+three times.
+
+Memory. This is the most that the port's process ever had resident. It includes the images, 4 bytes a pixel.
+
+Data. Images are repeated up to the number wanted. The work for an image does not depend on what it shows.
+
+Precision. All arithmetic is float32. With --precision bf16, ports are loaded with dtype "mixed_bfloat16": what goes
+into the layers' products and comes out is bfloat16. vae conformance mixed grades that besides. The roofline stays
+float32, and peers are left out.
+"""
 
 
-class _BadInput(click.ClickException):
-    exit_code = 2
-
-
-class _OneLineErrors(click.Command):
-    """Ends on an error with one line that says what is wrong."""
-
-    def invoke(self, ctx: click.Context) -> Any:
-        try:
-            return super().invoke(ctx)
-        except KeyboardInterrupt as interrupt:
-            click.echo(f"{interrupt or 'Interrupted.'} Nothing was written.", err=True)
-            ctx.exit(130)
-        except BrokenPipeError:
-            raise  # click ends quietly: the reader had enough
-        except (ValueError, TypeError, FileNotFoundError, FileExistsError, ModuleNotFoundError) as error:
-            raise _BadInput(_line(error)) from error
-        except OSError as error:
-            raise click.ClickException(_line(error)) from error
-
-
-@click.command(cls=_OneLineErrors)
-@click.argument("modules", nargs=-1, metavar="[MODULE]...")
-@click.option("--quick", is_flag=True, help="Batch 128, 12,800 images, 7 repetitions: under three minutes for three.")
-@click.option(
-    "--repetitions", type=click.IntRange(min=1), help="Turns of each at each measure.  [default: 9; quick: 7]"
+@click.command(
+    cls=CommandWithOthers,
+    others={"compare": f"{__name__}:compare", "show": f"{__name__}:show"},
+    examples=(
+        "vae bench --quick",
+        "vae bench torch my_package.my_vae --out results.json",
+        "vae bench torch --profile",
+        "vae bench compare before.json after.json",
+    ),
+    epilog=_PROTOCOL,
 )
+@click.argument("modules", nargs=-1, metavar="[MODULE]...")
+@click.option(
+    "--quick",
+    is_flag=True,
+    help="Measure less: batch 128, 12,800 images, 7 repetitions. Three ports take less than three minutes.",
+)
+@click.option("--repetitions", type=WHOLE, help="Repeat each measure so often.  [default: 9; quick: 7]")
 @click.option(
     "--batch-size",
     "batches",
-    type=click.IntRange(min=1),
+    type=WHOLE,
     multiple=True,
-    help="Images a step; may be given again.  [default: 128, 512, 2048; quick: 128]",
+    help="Train with so many images a step. May be given again.  [default: 128, 512, 2048; quick: 128]",
 )
-@click.option("--images", type=click.IntRange(min=1), help="Images an epoch.  [default: 60,000; quick: 12,800]")
+@click.option("--images", type=WHOLE, help="Take so many images for an epoch.  [default: 60,000; quick: 12,800]")
 @click.option(
     "--data",
-    help="As for vae train.  [default: mnist if $VAE_DATA holds it and the run is not quick, else mnist-5k]",
+    help="Take these images; see vae train.  [default: mnist if $VAE_DATA holds it and the run is not quick, else "
+    "mnist-5k]",
 )
 @click.option(
-    "--peers/--no-peers", default=None, help="Also what else people use.  [default: those installed; quick: none]"
+    "--peers/--no-peers",
+    default=None,
+    help="Measure what else people use, too, or leave it out.  [default: those installed; quick: none]",
 )
-@click.option("--peer", "chosen_peers", multiple=True, metavar="NAME", help="This peer alone; may be given again.")
+@click.option("--peer", "chosen_peers", multiple=True, metavar="NAME", help="Measure this peer. May be given again.")
 @click.option(
-    "--target", type=float, help="Test loss in nats to train to.  [default: 106 if the data is mnist and not quick]"
+    "--target",
+    type=float,
+    metavar="NATS",
+    help="Train to this test loss.  [default: 106 if the data is mnist and the run is not quick]",
 )
 @click.option(
     "--precision",
     type=click.Choice(["float32", "bf16"]),
     default="float32",
     show_default=True,
-    help="bf16: layers compute in bfloat16, for backends that offer it and CPUs that have it.",
+    help="Compute the layers in this precision. bf16 is for ports that offer it and CPUs that have it.",
 )
 @click.option("--profile", is_flag=True, help="Show where the time of training goes, instead of measuring it.")
-@click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help="A .json file for all that was measured.")
+@click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help="Write every reading to this .json file.")
 @click.option("--force", is_flag=True, help="Replace --out if it exists.")
-def benchmark(
-    modules: tuple[str, ...],
-    quick: bool,
-    repetitions: int | None,
-    batches: tuple[int, ...],
-    images: int | None,
-    data: str | None,
-    peers: bool | None,
-    chosen_peers: tuple[str, ...],
-    target: float | None,
-    precision: str,
-    profile: bool,
-    out: Path | None,
-    force: bool,
-) -> None:
-    """Measure how fast backends train and generate, all in one run.
+def bench(modules: tuple[str, ...], out: Path | None, force: bool, **options: Any) -> None:
+    """Measure how fast ports train and generate, all in one run.
 
-    MODULE is the dotted name of a backend, of ours or your own: see shared/contract.py. Without any, ours are
-    measured, as many as are installed.
-
-    \b
-    The protocol
-    ------------
-    Gate. A backend that fails the chapters forward, loss, gradients or training
-    of `python -m conformance MODULE --vae-dtype float32` is refused; and so is
-    one whose first timed steps have not the oracle's objectives.
-    Peers. What else people train this model with, at its sizes: the loop of the
-    usual PyTorch listing, with its data set of pictures and with one tensor,
-    pythae, and Keras' model.fit on each of its backends. They are not graded;
-    what each computes differently is told.
-    Processes. Each participant has one of its own, which lives as long as the run.
-    Order. The participants take turns, A B C A B C, so that a busy moment of
-    the machine hits all alike; fit and train of a backend come one right after
-    the other, in either order by turns. Medians and quartiles of the turns are
-    shown; --out keeps every single one, in the order in which they were taken.
-    Cores. The host of a virtual machine moves its cores: now two share a cache,
-    now they do not, and threads that share data wait for it four times as long;
-    seconds or minutes at a time, whatever a backend does. So a run times the way
-    of some bytes to another core and back, before and after each turn (of fit,
-    train, inference and the roofline), brings the cores together before it, and
-    takes it again if they parted meanwhile, up to three times. Turns with cores
-    apart are marked.
-    fit: an epoch of shared.recipe.fit, as a user calls it: order and noise from
-    the portable stream, the way to the device and back, training. The first
-    epoch, which compiles, is reported separately and left out.
-    train: the calls to `train` of an epoch, with order and noise made before.
-    encode, decode, generate: calls of 1,000 images, for a quarter of a second.
-    Roofline. NumPy and the frameworks make the matrix products of a training
-    step, and nothing else, with the same shapes, in the same rounds. Training is
-    also shown as a share of the best library's fastest in the same round.
-    --profile: the framework's own profiler tells the time of every operation in
-    the calls to train of an epoch, over all threads together.
-    Import. Fresh processes import the module, or only the packages that its own
-    import statements name, five times each (quick: once).
-    Target. A process of its own loads the images and trains at batch 128, until
-    the test loss after an epoch is no more than --target; three times.
-    Memory. The most that the backend's process ever had resident, in which the
-    images, 4 bytes a pixel, are included.
-    Data. Images are repeated up to the number wanted: the work for an image does
-    not depend on what it shows.
-    Precision. All arithmetic is float32. With --precision bf16, what goes into
-    the layers' products and comes out is bfloat16 in backends loaded with dtype
-    "mixed_bfloat16", which `python -m conformance mixed MODULE` grades besides;
-    the roofline stays float32, and peers are left out.
+    MODULE is the word of a port of this project, such as torch, or a Python module that can be imported from the
+    current folder and has describe() and load(). Without any, the ports of this project that are installed are
+    measured. The protocol is below.
     """
     chosen = _modules(modules)
     if out is not None:
@@ -154,6 +136,8 @@ def benchmark(
     from vae_rosetta.benchmarks.progress import Progress
     from vae_rosetta.shared import checks, files
 
+    quick, data, peers, target = options["quick"], options["data"], options["peers"], options["target"]
+    chosen_peers, precision, profile = options["chosen_peers"], options["precision"], options["profile"]
     if chosen_peers and (profile or peers is False):
         raise ValueError(
             f"--peer: got {chosen_peers[0]!r} with {'--profile' if profile else '--no-peers'}; expected one"
@@ -161,15 +145,15 @@ def benchmark(
     if (mixed := precision == "bf16") and (chosen_peers or peers):
         raise ValueError(f"--precision: got {precision} and peers, who compute in float32; expected one of the two")
     if mixed and machine.lacks_bfloat16():
-        click.echo("--precision: this CPU has no instructions for bfloat16, so that it is emulated", err=True)
+        click.echo("Warning: --precision: this CPU has no instructions for bfloat16 and emulates it", err=True)
     names = known_peers.choose(chosen_peers, everyone=not (quick or mixed) if peers is None else peers)
     dataset = images_of.choose(data, quick=quick)
     usual = plan.QUICK if quick else plan.FULL
     wanted = dataclasses.replace(
         usual,
-        batches=tuple(dict.fromkeys(batches)) or usual.batches,
-        images=images or usual.images,
-        repetitions=repetitions or usual.repetitions,
+        batches=tuple(dict.fromkeys(options["batches"])) or usual.batches,
+        images=options["images"] or usual.images,
+        repetitions=options["repetitions"] or usual.repetitions,
         dtype=checks.MIXED if mixed else precision,
         target=_TARGET if target is None and dataset.name == "mnist" and not quick else target,
     )
@@ -200,14 +184,17 @@ def _modules(given: tuple[str, ...]) -> list[str]:
         ValueError: not a module's name, or the same twice.
         ModuleNotFoundError: none given and none installed.
     """
+    from vae_rosetta.implementations import ports
+
+    given = tuple(map(ports.module_of, given))
     for name in given:
         if not all(part.isidentifier() for part in name.split(".")):
             raise ValueError(f"MODULE: got {name!r}; expected a dotted name, as in an import statement")
         if given.count(name) > 1:
             raise ValueError(f"MODULE: got {name!r} {given.count(name)} times; expected each once")
-    installed = [port.module for port in FRAMEWORKS if not port.lacks()]
+    installed = [port.module for port in ports.FRAMEWORKS if not port.lacks()]
     if not given and not installed:
-        ours = ", ".join(port.module for port in FRAMEWORKS)
+        ours = ", ".join(port.module for port in ports.FRAMEWORKS)
         raise ModuleNotFoundError(
             f"MODULE: none given, and none of {ours} can run; try: pip install 'vae-rosetta[all]'"
         )
@@ -230,38 +217,32 @@ def _check_free(out: Path, *, force: bool, endings: Sequence[str] = (".json",), 
 
 def _check_rich() -> None:
     if importlib.util.find_spec("rich") is None:
-        raise ModuleNotFoundError("the benchmark needs rich; try: pip install 'vae-rosetta[app]'")
+        raise ModuleNotFoundError("vae bench needs rich; try: pip install 'vae-rosetta[app]'")
 
 
-def _line(error: BaseException) -> str:
-    if isinstance(error, OSError) and error.strerror and error.filename is not None:
-        return f"{error.filename}: {error.strerror}"
-    first, *more = str(error).strip().splitlines() or [type(error).__name__]
-    return f"{first} [...]" if more else first
-
-
-@click.command(cls=_OneLineErrors)
-@click.argument("a", type=click.Path(path_type=Path), metavar="A.json")
-@click.argument("b", type=click.Path(path_type=Path), metavar="[B.json]", required=False)
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line, for programs.")
+@click.command(
+    cls=Command,
+    no_args_is_help=True,
+    examples=("vae bench compare before.json after.json", "vae bench compare both.json --json"),
+)
+@click.argument("a", type=_FILE, metavar="A.json")
+@click.argument("b", type=_FILE, metavar="[B.json]", required=False)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object on each line, for programs.")
 def compare(a: Path, b: Path | None, as_json: bool) -> None:
-    """Compare two runs: the ratio of every figure that both measured, B to A.
+    """Compare two runs, or the ports of one run.
 
-    Without B.json, the backends of A.json are compared with the first of them.
-    The rates of each round are divided by one another there, which shows smaller
-    differences: put two candidates into one run, as two modules, if you can.
+    The table shows the ratio, B to A, of every figure that both runs measured. Without B.json, the ports of A.json are
+    compared with the first of them. There, the rates of each round are divided by one another, which shows smaller
+    differences. So put two candidates into one run, as two modules, if you can.
 
-    A ratio comes with the interval that 95 of 100 resamplings of the readings
-    stay in. It is "no difference" unless the whole interval lies more than 10 %
-    from 1, or 5 % where both were in one run: the same code differs by as much.
-    Ratios of two runs are without the drift of the machine, as the matrix
-    products of the same rounds show it.
+    Each ratio has an interval: 95 of 100 resamplings of the readings stay in it. The verdict is "no difference" unless
+    the whole interval is more than 10 % away from 1, or 5 % where both were in one run, since the same code differs by
+    as much. The drift of the machine, which the matrix products of the same rounds show, is taken out of ratios of two
+    runs.
 
-    What it sees depends on the machine. On a virtual one of two cores, twelve
-    quick runs of the same two backends, hours apart in part, were "no difference"
-    653 times of 660 when each was compared with each other. A backend slower by a
-    fifth was found in 59 of 60 comparisons within a run, and in 448 of 660
-    between two.
+    How much this sees depends on the machine. A virtual one of two cores made twelve quick runs of the same two ports,
+    some of them hours apart. Compared in pairs, the verdict was "no difference" 653 times of 660. A port that is slower
+    by a fifth was found in 59 of 60 comparisons within a run, and in 448 of 660 between two.
     """
     from vae_rosetta.benchmarks import comparison
 
@@ -287,13 +268,20 @@ def compare(a: Path, b: Path | None, as_json: bool) -> None:
     table.show_comparison(ratios, title, drift, Console(highlight=False))
 
 
-@click.command(cls=_OneLineErrors)
-@click.argument("results", type=click.Path(path_type=Path), metavar="RESULTS.json")
+@click.command(
+    cls=Command,
+    no_args_is_help=True,
+    examples=("vae bench show results.json", "vae bench show results.json --markdown --chart speed.png"),
+)
+@click.argument("results", type=_FILE, metavar="RESULTS.json")
 @click.option("--markdown", is_flag=True, help="Print a Markdown table.")
-@click.option("--chart", type=click.Path(path_type=Path), metavar="FILE", help="Draw a chart, a .png or .svg.")
+@click.option("--chart", type=_FILE, metavar="FILE", help="Draw a chart, a .png or .svg file.")
 @click.option("--force", is_flag=True, help="Replace --chart if it exists.")
 def show(results: Path, markdown: bool, chart: Path | None, force: bool) -> None:
-    """Show a result file once more: as the tables of its run, in Markdown, or as a chart."""
+    """Show the results of a run again.
+
+    They are shown as the tables of the run, in Markdown, or as a chart.
+    """
     from vae_rosetta.benchmarks import comparison
 
     if chart is not None:
@@ -316,14 +304,3 @@ def show(results: Path, markdown: bool, chart: Path | None, force: bool) -> None
 
         drawing.save(report, chart)
         click.echo(f"{chart}: training speed", err=markdown)
-
-
-SUBCOMMANDS: Final = {"compare": compare, "show": show}
-
-
-def main() -> None:
-    """The entry point: a subcommand by its name, else modules to measure."""
-    arguments = sys.argv[1:]
-    if arguments and (command := SUBCOMMANDS.get(arguments[0])) is not None:
-        command(arguments[1:], prog_name=f"python -m benchmarks {arguments[0]}")
-    benchmark(prog_name="python -m benchmarks")

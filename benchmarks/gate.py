@@ -54,7 +54,7 @@ def _grade(module: str) -> Verdict:
         )
         if not report.exists():  # the suite has refused to grade, and says why in its last line
             last = [line for line in done.stderr.splitlines() if line.strip()][-1:] or [f"exit code {done.returncode}"]
-            return Verdict(0, 0, f"cannot be graded: {last[0].removeprefix('ERROR: ')}")
+            return Verdict(0, 0, f"cannot be graded: {last[0].removeprefix('Error: ')}")
         return _verdict(certificate.read(report))
 
 

@@ -29,7 +29,8 @@ def output(arguments: Sequence[str], environment: Iterable[tuple[str, str]] = ()
         check=False,
     )
     if done.returncode:
-        raise RuntimeError(([line for line in done.stderr.splitlines() if line.strip()] or ["it said nothing"])[-1])
+        last = ([line for line in done.stderr.splitlines() if line.strip()] or ["it said nothing"])[-1]
+        raise RuntimeError(last.removeprefix("Error: "))
     return done.stdout.splitlines()[-1]  # whatever a framework printed stands before
 
 

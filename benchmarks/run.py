@@ -18,6 +18,7 @@ from vae_rosetta.benchmarks.processes import Worker, WorkerError
 from vae_rosetta.benchmarks.target import Reached
 from vae_rosetta.benchmarks.worker import SEED, checked_steps, train_calls
 from vae_rosetta.shared import oracle, parameters
+from vae_rosetta.shared.command_line import Interrupted
 from vae_rosetta.shared.contract import Array
 from vae_rosetta.shared.datasets import Dataset
 from vae_rosetta.shared.spec import Sizes
@@ -39,10 +40,6 @@ class Watcher(Protocol):
     def refused(self, module: str, reason: str) -> None:
         """A backend is out of the run."""
         ...
-
-
-class Interrupted(KeyboardInterrupt):
-    """Ctrl-C, with a line that says how far the run was."""
 
 
 class Reading(NamedTuple):
@@ -115,7 +112,7 @@ def measure(
                 data.write_halves(dataset, Path(folder))
             measured = run.all(modules, peer_names)
     except KeyboardInterrupt:
-        raise Interrupted(f"Interrupted {run.where if run else 'at the start'}.") from None
+        raise Interrupted(f"Interrupted {run.where if run else 'at the start'}. Nothing was written.") from None
     measured.others_percent = meter.others_percent()  # now that the workers have ended, their time is known
     return measured
 

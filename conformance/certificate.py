@@ -14,7 +14,7 @@ Certificate = Mapping[str, Any]  # report.schema.json
 SUFFIXES: Final = (".json", ".md")
 
 
-class CertificateError(Exception):
+class CertificateError(ValueError):
     """A file that should be a certificate and is not; the message names it."""
 
 
@@ -53,10 +53,10 @@ def read(path: Path) -> dict[str, Any]:
     except OSError as error:
         raise CertificateError(f"{path}: cannot be read: {error.strerror}") from None
     except ValueError:
-        raise CertificateError(f"{path}: not JSON; expected a certificate of python -m conformance") from None
+        raise CertificateError(f"{path}: not JSON; expected a certificate of vae conformance") from None
     needed = {"format", "verdict", "run", "clauses"}
     if not isinstance(found, dict) or not needed <= found.keys():
-        raise CertificateError(f"{path}: not a certificate of python -m conformance")
+        raise CertificateError(f"{path}: not a certificate of vae conformance")
     if found["format"] not in report.READABLE:
         expected = " or ".join(map(str, report.READABLE))
         raise CertificateError(f"{path}: got format {found['format']!r}; expected {expected}")

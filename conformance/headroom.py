@@ -1,4 +1,4 @@
-"""`python -m conformance headroom CERTIFICATE.json ...`: whether the tolerances are neither too tight nor too loose.
+"""Whether the tolerances are neither too tight nor too loose: `vae conformance headroom CERTIFICATE.json ...`.
 
 Headroom is the largest error of a quantity in units of its tolerance. It is judged by families: a family is one kind of
 quantity (the gradients, Adam's v, the objectives ...) of one vector in one precision, and its headroom with a backend
@@ -22,7 +22,6 @@ Families are not merged over vectors: a tolerance that is right in one vector wo
 too loose in another.
 """
 
-import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from pathlib import Path
@@ -34,15 +33,6 @@ from vae_rosetta.conformance import certificate, comparator, ensemble, matrix, r
 from vae_rosetta.conformance.outcome import Verdict
 from vae_rosetta.shared import spec, vectors
 from vae_rosetta.shared.vectors import Vector, operations
-
-USAGE: Final = """\
-usage: python -m conformance headroom [--all] CERTIFICATE.json ...
-
-Prints how much of the tolerances each backend uses, from the certificates that --report wrote. Exit code 0: no backend
-uses more than half of one, and none is a hundred times wider than what legitimate arithmetic needs, which takes a
-minute to find out; 1: not so; 4: a file is not a certificate, or was graded with other vectors than those installed.
---all: every family of quantities by itself, instead of the greatest of its kind.
-"""
 
 MOST: Final = 0.5  # of a tolerance that a backend may use
 LEAST: Final = 0.01  # that some legitimate way uses at least
@@ -75,28 +65,6 @@ class Needs(NamedTuple):
     families: dict[Family, float]  # those that are judged: the greatest headroom found
     rejected: list[str]  # faults: ways that do not pass
     skipped: list[str]  # what could not be evaluated, and why
-
-
-def main(arguments: list[str]) -> int:
-    """The sub-command; returns its exit code."""
-    options = [argument for argument in arguments if argument.startswith("-")]
-    if {"-h", "--help"} & {*options}:
-        print(USAGE, end="")
-        return 0
-    paths = [Path(argument) for argument in arguments if argument not in options]
-    if not paths or {*options} - {"--all"}:
-        print(USAGE, end="", file=sys.stderr)
-        return 4
-    try:
-        graded = read(paths)
-    except certificate.CertificateError as error:
-        print(f"headroom: {error}", file=sys.stderr)
-        return 4
-    found, elements = needs(), families()
-    wrong = faults(graded, elements, found)
-    lines = [*table(graded, elements, found, every=bool(options)), "", *wrong, *verdict(elements, found, wrong)]
-    print("\n".join(lines))
-    return int(bool(wrong))
 
 
 def read(paths: Sequence[Path]) -> list[Graded]:

@@ -1,19 +1,10 @@
-"""`python -m conformance matrix CERTIFICATE.json ...`: clause by clause, how several backends did."""
+"""Clause by clause, how several ports did: `vae conformance matrix CERTIFICATE.json ...`."""
 
-import sys
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import Any, Final
 
 from vae_rosetta.conformance import certificate, report
 from vae_rosetta.conformance.outcome import Verdict
-
-USAGE: Final = """\
-usage: python -m conformance matrix CERTIFICATE.json ...
-
-Prints how each backend did, clause by clause, from the certificates that --report wrote. Exit code 0: no backend fails;
-1: one does not conform; 4: a file is not a certificate.
-"""
 
 WORDS: Final = {
     Verdict.CONFORMS: "yes",
@@ -29,20 +20,6 @@ LEGEND: Final = (
     "part was run; none: nothing was run; absent: lacks the ability; -: no test",
 )
 WIDTH: Final = 80
-
-
-def main(arguments: list[str]) -> int:
-    """The sub-command; returns its exit code."""
-    if not arguments or arguments[0] in ("-h", "--help"):
-        print(USAGE, end="", file=sys.stdout if arguments else sys.stderr)
-        return 0 if arguments else 4
-    try:
-        found = [certificate.read(Path(argument)) for argument in arguments]
-    except certificate.CertificateError as error:
-        print(f"matrix: {error}", file=sys.stderr)
-        return 4
-    print("\n".join(lines(found)))
-    return int(any(one["verdict"] == Verdict.FAILS for one in found))
 
 
 def lines(certificates: Sequence[certificate.Certificate]) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""`python -m conformance mixed MODULE`: grades the optional mixed precision of a backend, `spec.MIXED_PRECISION`.
+"""Grades the optional mixed precision of a backend, `spec.MIXED_PRECISION`: `vae conformance mixed MODULE`.
 
 The backend is loaded with dtype "mixed_bfloat16" and asked the golden vectors of the chapters forward, loss, gradients
 and training; the right answers are the oracle's, as ever. What bfloat16 may do to them is not stored but derived here,
@@ -10,12 +10,8 @@ Allowed is MOST times the root mean square norm in the model. What is exact ther
 
 Passing says that this mode computes the specified model, as coarsely as it says. Bugs are to be looked for in float32,
 where they are a thousand times as plain.
-
-Exit code 0: within what is allowed; 1: not; 2: bad input; 130: interrupted.
 """
 
-import argparse
-import sys
 from collections.abc import Iterator
 from typing import Final, NamedTuple
 
@@ -23,7 +19,7 @@ import numpy as np
 
 from vae_rosetta.conformance import comparator
 from vae_rosetta.conformance.backend import BackendError, find, read_only
-from vae_rosetta.shared import checks, oracle, parameters, rounding, spec, vectors
+from vae_rosetta.shared import checks, oracle, parameters, rounding, vectors
 from vae_rosetta.shared.contract import Array, Backend, FullModel, Tensors
 from vae_rosetta.shared.oracle import Arithmetic, Oracle
 from vae_rosetta.shared.vectors import Vector, operations
@@ -86,6 +82,26 @@ def compare(actual: Tensors, vector: Vector, most: dict[str, float]) -> float:
     return used
 
 
+def offering(module: str, *, device: str = "auto") -> Backend:
+    """The backend of that dotted name, which offers mixed precision.
+
+    Raises:
+        ValueError: it cannot be imported, or its `load` does not offer the mode.
+    """
+    try:
+        backend = find(module, None)
+    except BackendError as error:
+        raise ValueError(str(error).replace("--vae-backend", "MODULE")) from error
+    try:
+        backend.load(parameters.initial(0), dtype=checks.MIXED, device=device)
+    except Exception as error:  # whatever a stranger's module raises
+        raised = f"{type(error).__name__}: {error}"
+        raise ValueError(
+            f"{module} offers no mixed precision: load(params, dtype={checks.MIXED!r}) raises {raised}"
+        ) from error
+    return backend
+
+
 def grade(backend: Backend, *, device: str = "auto") -> Iterator[Answer]:
     """Asks `backend` one vector after the other."""
 
@@ -109,37 +125,3 @@ def _norm(a: Array, b: Array) -> float:
     with np.errstate(invalid="ignore"):
         difference = np.subtract(a, b, dtype=np.float64)
     return float(np.sqrt(np.sum(np.square(difference, where=np.isfinite(difference), out=np.zeros(difference.shape)))))
-
-
-def main(arguments: list[str]) -> int:
-    """The command line; returns the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m conformance mixed", description=spec.MIXED_PRECISION)
-    parser.add_argument("module", metavar="MODULE", help="dotted name of the backend")
-    parser.add_argument("--device", choices=checks.DEVICES, default="auto", help="where it runs")
-    options = parser.parse_args(arguments)
-    try:
-        backend = find(options.module, None)
-    except BackendError as error:
-        print(error, file=sys.stderr)
-        return 2
-    try:
-        backend.load(parameters.initial(0), dtype=checks.MIXED, device=options.device)
-    except Exception as error:  # whatever a stranger's module raises
-        told = f"{type(error).__name__}: {error}"
-        print(
-            f"{options.module} offers no mixed precision: load(params, dtype={checks.MIXED!r}) raises {told}",
-            file=sys.stderr,
-        )
-        return 1
-    failed, total = [], 0
-    for answer in grade(backend, device=options.device):
-        total += 1
-        failed += [answer.vector] if answer.problem else []
-        told = f"FAILS: {answer.problem}" if answer.problem else f"{answer.used:.3f} of what is allowed"
-        print(f"{answer.vector:<34} {told}", flush=True)
-    name = f"mixed precision of {options.module}"
-    if failed:
-        print(f"{name}: does not conform: {len(failed)} of {total} vectors fail, {failed[0]} first", file=sys.stderr)
-        return 1
-    print(f"{name}: conforms")
-    return 0

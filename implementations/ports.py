@@ -85,6 +85,11 @@ def installed() -> list[str]:
     return [port.word for port in PORTS.values() if not port.lacks()]
 
 
+def module_of(name: str) -> str:
+    """The dotted name of the module that a port's word stands for; any other name is a module's own."""
+    return PORTS[name].module if name in PORTS else name
+
+
 def backend(name: str) -> "Backend":
     """The module of backend `name`, imported now.
 

@@ -2,10 +2,12 @@
 
 import click
 
+from vae_rosetta.shared.command_line import Command
 
-@click.command()
+
+@click.command(cls=Command)
 def backends() -> None:
-    """List the backends and how to install them."""
+    """List the ports, whether they are installed, and how to install them."""
     from vae_rosetta.applications import versions
 
     versions.print_backends()

@@ -1,63 +1,67 @@
-"""`vae evaluate`, and the group that its subcommands are in."""
+"""`vae evaluate`, and where the commands below it are."""
 
 from typing import Any
 
 import click
-from click.core import ParameterSource
 
 from vae_rosetta.applications.commands import options
-from vae_rosetta.applications.commands.evaluate_anomaly import anomaly
-from vae_rosetta.applications.commands.evaluate_compression import compression
-from vae_rosetta.applications.commands.evaluate_samples import samples
+from vae_rosetta.shared.command_line import SEED, WHOLE, CommandWithOthers
+
+_HERE = "vae_rosetta.applications.commands"
 
 
-@click.group(invoke_without_command=True)
-@click.option("--weights", type=options.PATH, help="A run's folder or a .safetensors file.  [required]")
-@click.option("--data", show_default="the run's own", help="As for vae train; its held-out images are evaluated.")
+@click.command(
+    cls=CommandWithOthers,
+    others={
+        "samples": f"{_HERE}.evaluate_samples:samples",
+        "anomaly": f"{_HERE}.evaluate_anomaly:anomaly",
+        "compression": f"{_HERE}.evaluate_compression:compression",
+    },
+    examples=(
+        "vae evaluate --weights runs/first",
+        "vae evaluate --weights runs/bits --importance 1000",
+        "vae evaluate samples --weights runs/first",
+    ),
+)
+@options.weights
+@click.option("--data", show_default="the run's own", help=options.data_of_run)
 @options.data_dir
 @click.option(
     "--binarise",
     type=click.Choice(["none", "drawn", "rounded"]),
     show_default="as the run was trained",
-    help="What is done to grey pixels; drawn: each is 1 with the probability that its grey value is.",
+    help="Make grey pixels black and white, or leave them. drawn makes a pixel white with the probability of its grey "
+    "value; rounded makes it white from 1/2 on.",
 )
-@click.option("--draw-seed", type=options.SEED, default=0, show_default=True, help="Of --binarise drawn.")
-@click.option("--samples", type=options.WHOLE, default=10, show_default=True, help="Of z per image, for the ELBO.")
+@options.draw_seed
+@click.option(
+    "--samples", type=WHOLE, default=10, show_default=True, help="Draw so many z for each image, for the ELBO."
+)
 @click.option(
     "--importance",
-    type=options.WHOLE,
+    type=WHOLE,
     metavar="K",
-    help="Also estimate the likelihood, from K importance-weighted samples of z per image (1000: about two minutes "
-    "for MNIST). Black and white pixels only.",
+    help="Estimate the likelihood, too, from K importance-weighted samples of z for each image. Pixels must be black "
+    "and white. 1000 samples take about two minutes for MNIST.",
 )
-@click.option("--images", type=options.WHOLE, show_default="all", help="Only the first so many held-out images.")
-@click.option("--seed", type=options.SEED, default=0, show_default=True, help="Of z, the same for every backend.")
+@click.option("--images", type=WHOLE, show_default="all", help="Take only so many held-out images.")
+@click.option(
+    "--seed",
+    type=SEED,
+    default=0,
+    show_default=True,
+    help="Draw the z from this seed; every port draws the same.",
+)
 @options.backend
 @options.device
-@click.option("--out", type=options.PATH, show_default="likelihood.json in the run's folder", help="A .json file.")
+@click.option("--out", type=options.PATH, show_default="likelihood.json in the run's folder", help=options.out_json)
 @options.force
-@click.pass_context
-def evaluate(context: click.Context, /, backend: str | None, **settings: Any) -> None:
-    """Negative ELBO, likelihood and the use of latents on images that were held out.
+def evaluate(backend: str | None, **settings: Any) -> None:
+    """Measure the ELBO and the likelihood on held-out images.
 
-    Prints a table and writes a JSON file.
+    The table shows the negative ELBO, the likelihood with --importance, and how much each latent is used.
     """
-    if context.invoked_subcommand is not None:
-        given = [name for name in context.params if context.get_parameter_source(name) is ParameterSource.COMMANDLINE]
-        if given:
-            option = f"--{given[0].replace('_', '-')}"
-            raise click.UsageError(
-                f"{option} belongs to vae evaluate itself; give it after {context.invoked_subcommand}."
-            )
-        return
-    if settings["weights"] is None:
-        raise click.UsageError("Missing option '--weights'.")
     from vae_rosetta.applications.evaluation import command
 
     weights = settings.pop("weights")
     command.evaluate(weights_path=weights, backend=backend or options.default_backend(), **settings)
-
-
-evaluate.add_command(samples)
-evaluate.add_command(anomaly)
-evaluate.add_command(compression)

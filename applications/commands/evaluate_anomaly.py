@@ -6,6 +6,7 @@ from typing import Any
 import click
 
 from vae_rosetta.applications.commands import options
+from vae_rosetta.shared.command_line import WHOLE, Command
 
 
 class _Digits(click.ParamType[tuple[int, ...]]):
@@ -20,33 +21,52 @@ class _Digits(click.ParamType[tuple[int, ...]]):
             self.fail(f"{value!r} is no list of digits, such as 0,1.", param, context)
 
 
-@click.command()
+@click.command(
+    cls=Command,
+    examples=("vae evaluate anomaly --data mnist --keep runs/left-out",),
+)
 @options.backend
-@click.option("--data", default="mnist", show_default=True, help="mnist, mnist-5k, or an .npz file with labels.")
+@click.option(
+    "--data",
+    default="mnist",
+    show_default=True,
+    help="Take these images: mnist, mnist-5k, or an .npz file with labels.",
+)
 @options.data_dir
-@click.option("--epochs", type=options.WHOLE, default=10, show_default=True, help="Of each training.")
+@click.option("--epochs", type=WHOLE, default=10, show_default=True, help="Train each model for so many epochs.")
 @click.option(
-    "--seeds", type=options.WHOLE, default=1, show_default=True, help="Trainings for each digit, from seed 0."
+    "--seeds",
+    type=WHOLE,
+    default=1,
+    show_default=True,
+    help="Train so many models for each digit, from seed 0 on.",
 )
 @click.option(
-    "--digits", type=_Digits(), default="0,1,2,3,4,5,6,7,8,9", show_default=True, help="To leave out in turn."
+    "--digits",
+    type=_Digits(),
+    default="0,1,2,3,4,5,6,7,8,9",
+    show_default=True,
+    help="Leave out each of these in turn.",
 )
-@click.option("--samples", type=options.WHOLE, default=16, show_default=True, help="Samples of z for an image.")
-@click.option("--resamples", type=options.WHOLE, default=1000, show_default=True, help="Of the intervals' bootstrap.")
-@click.option("--latent-dim", type=options.WHOLE, default=20, show_default=True, help="Latents.")
-@click.option("--hidden-dim", type=options.WHOLE, default=400, show_default=True, help="Hidden units.")
+@click.option("--samples", type=WHOLE, default=16, show_default=True, help="Draw so many z for each image.")
+@click.option("--resamples", type=WHOLE, default=1000, show_default=True, help="Resample so often for the intervals.")
+@click.option("--latent-dim", type=WHOLE, default=20, show_default=True, help="Give the models so many latents.")
+@click.option("--hidden-dim", type=WHOLE, default=400, show_default=True, help="Give each hidden layer so many units.")
 @options.device
 @click.option(
-    "--keep", type=options.PATH, metavar="DIR", help="Keep the models there; those there are not trained again."
+    "--keep",
+    type=options.PATH,
+    metavar="DIR",
+    help="Keep the models in DIR. Those that are there already are not trained again.",
 )
-@click.option("--out", type=options.PATH, default="anomaly.json", show_default=True, help="A .json file.")
+@click.option("--out", type=options.PATH, default="anomaly.json", show_default=True, help=options.out_json)
 @options.force
 def anomaly(backend: str | None, out: Path, force: bool, **settings: Any) -> None:
-    """Leave one digit out, and see how well the scores find it.
+    """Measure how well the scores find a digit that was left out.
 
-    For each digit a model is trained on the others' images and scores all test images. The table has the area under the
-    ROC curve and under the precision-recall curve, beside two baselines and published results; the .json file also has
-    intervals and the rate of false alarms at 95 % found.
+    For each digit, a model is trained on the images of the others and scores all test images. The table shows the area
+    under the ROC curve and under the precision-recall curve, beside two baselines and published results. The .json file
+    also has intervals, and the rate of false alarms where 95 % of the anomalies are found.
     """
     from vae_rosetta.applications.detection import leave_one_out
 

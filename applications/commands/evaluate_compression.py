@@ -6,32 +6,43 @@ from typing import Any
 import click
 
 from vae_rosetta.applications.commands import options
+from vae_rosetta.shared.command_line import SEED, WHOLE, Command
 
 
-@click.command()
+@click.command(
+    cls=Command,
+    examples=("vae evaluate compression --weights runs/bits",),
+)
 @options.weights
-@click.option("--data", show_default="the run's own", help="As for vae train; its held-out images are compressed.")
+@click.option("--data", show_default="the run's own", help=options.data_of_run)
 @options.data_dir
 @click.option(
     "--binarise",
     type=click.Choice(["drawn", "rounded"]),
     default="drawn",
     show_default=True,
-    help="What is done to grey pixels; drawn: each is 1 with the probability that its grey value is.",
+    help="Make grey pixels black and white. drawn makes a pixel white with the probability of its grey value; rounded "
+    "makes it white from 1/2 on.",
 )
-@click.option("--draw-seed", type=options.SEED, default=0, show_default=True, help="Of --binarise drawn.")
-@click.option("--images", "images_count", type=options.WHOLE, show_default="all", help="Only the first so many.")
-@click.option("--seed", type=options.SEED, default=0, show_default=True, help="Of the noise for the negative ELBO.")
+@options.draw_seed
+@click.option("--images", "images_count", type=WHOLE, show_default="all", help="Take only so many held-out images.")
+@click.option(
+    "--seed",
+    type=SEED,
+    default=0,
+    show_default=True,
+    help="Draw the noise for the negative ELBO from this seed.",
+)
 @options.block_size
 @options.lanes
 @options.backend
 @options.device
-@click.option("--out", type=options.PATH, show_default="compression.json in the run's folder", help="A .json file.")
+@click.option("--out", type=options.PATH, show_default="compression.json in the run's folder", help=options.out_json)
 @options.force
 def compression(weights: Path, backend: str | None, **settings: Any) -> None:
-    """Rates of lossless compression on held-out images, beside the model's likelihood and other compressors.
+    """Measure how well the model compresses held-out images.
 
-    Prints a table and writes a JSON file.
+    The table shows the rates of lossless compression, beside the model's likelihood and other compressors.
     """
     from vae_rosetta.applications.compression import evaluation
 

@@ -5,43 +5,65 @@ from typing import Any
 import click
 
 from vae_rosetta.applications.commands import options
+from vae_rosetta.shared.command_line import SEED, WHOLE, Command
 
 
-@click.command()
+@click.command(
+    cls=Command,
+    examples=(
+        "vae generate --weights runs/first --out samples.png",
+        "vae generate --weights runs/first --kind traversal --image 3 --out traversal.png",
+        "vae generate --weights runs/first --kind interpolation --between 3 8 --out path.npy",
+    ),
+)
 @options.weights
 @click.option(
     "--kind",
     type=click.Choice(["samples", "reconstructions", "interpolation", "traversal", "manifold", "class-means"]),
     default="samples",
     show_default=True,
-    help="What to decode, see above.",
+    help="Decode this; the kinds are listed above.",
 )
 @click.option(
     "--n",
-    type=options.WHOLE,
+    type=WHOLE,
     show_default="64 samples, 10 reconstructions, 10 steps between two images, 13 of each latent, 20 x 20 places",
-    help="Number of images or steps.",
+    help="Make so many images or steps.",
 )
 @click.option(
-    "--seed", type=options.SEED, default=0, show_default=True, help="Of the latents, the same for every backend."
+    "--seed",
+    type=SEED,
+    default=0,
+    show_default=True,
+    help="Draw the latents from this seed; every port draws the same.",
 )
-@click.option("--data", show_default="the run's own", help="As for vae train: images to start from.")
+@click.option("--data", show_default="the run's own", help="Start from these images instead; see vae train.")
 @options.data_dir
-@click.option("--between", type=int, nargs=2, metavar="I J", help="Rows of the held-out images to interpolate between.")
-@click.option("--image", type=int, metavar="I", help="Row of the held-out image to traverse around, instead of 0.")
-@click.option("--dimensions", metavar="I,J,...", help="Latents to traverse, instead of all.")
-@click.option("--out", type=options.PATH, default="samples.png", show_default=True, help="A .png or .npy file.")
+@click.option(
+    "--between", type=int, nargs=2, metavar="I J", help="Interpolate between these rows of the held-out images."
+)
+@click.option(
+    "--image", type=int, metavar="I", help="Traverse around this row of the held-out images, instead of around 0."
+)
+@click.option("--dimensions", metavar="I,J,...", help="Traverse these latents, instead of all.")
+@click.option(
+    "--out", type=options.PATH, default="samples.png", show_default=True, help="Write to this .png or .npy file."
+)
 @options.backend
 @options.device
 @click.option(
-    "--image-shape", type=options.WHOLE, nargs=2, metavar="H W", help="Where it is neither in config.json nor square."
+    "--image-shape",
+    type=WHOLE,
+    nargs=2,
+    metavar="H W",
+    help="Draw images of this shape; needed if it is neither in config.json nor square.",
 )
 @options.force
 def generate(backend: str | None, dimensions: str | None, **settings: Any) -> None:
-    """Decode points of the latent space, with any backend.
+    """Generate images from a trained model.
 
-    The weights may come from any backend; equal options give equal images. A .png is a picture, and an .npy holds the
-    probabilities that the pixels are 1, float32, in the shape that is given here:
+    Any port decodes the weights of any other. Equal options give equal images, up to rounding. A .png is a picture. An
+    .npy holds the probability that each pixel is 1, in float32, in the shape listed here:
 
     \b
     samples          draws of the prior                        (n, pixels)
@@ -51,7 +73,7 @@ def generate(backend: str | None, dimensions: str | None, **settings: Any) -> No
     manifold         the prior of two latents, as a map        (n, n, pixels)
     class-means      the mean latents of each class            (classes, pixels)
 
-    The rows of a traversal are ordered by what the latents tell about the data (their KL), if those are known.
+    The rows of a traversal are in the order of the latents' KL on the data, if that is known.
     """
     from vae_rosetta.applications.generation import command
 

@@ -6,6 +6,7 @@ from typing import Any
 import click
 
 from vae_rosetta.applications.commands import options
+from vae_rosetta.shared.command_line import SEED, WHOLE, Command
 
 _SCORES = (
     "reconstruction-at-mean",
@@ -17,32 +18,53 @@ _SCORES = (
 )
 
 
-@click.command()
+@click.command(
+    cls=Command,
+    examples=(
+        "vae score photos.parquet --weights runs/first --out scores.parquet",
+        "vae score photos.parquet --weights runs/first --out scores.csv --normal good.npy --pictures worst.png",
+    ),
+)
 @click.argument("source", metavar="IN", type=options.PATH)
 @options.weights
-@click.option("--out", type=options.PATH, required=True, help="A .parquet, .csv or .jsonl file.")
-@click.option("--score", type=click.Choice(_SCORES), default="elbo", show_default=True, help="Which score.")
-@click.option("--samples", type=options.WHOLE, default=16, show_default=True, help="Samples of z for an image; k.")
-@click.option("--seed", type=options.SEED, default=0, show_default=True, help="Of the samples.")
+@click.option("--out", type=options.PATH, required=True, help="Write the scores to this .parquet, .csv or .jsonl file.")
+@click.option("--score", type=click.Choice(_SCORES), default="elbo", show_default=True, help="Compute this score.")
+@click.option(
+    "--samples",
+    type=WHOLE,
+    default=16,
+    show_default=True,
+    help="Draw so many z for each image: the k of iwae-k.",
+)
+@click.option("--seed", type=SEED, default=0, show_default=True, help="Draw them from this seed.")
 @click.option(
     "--normal",
     type=options.PATH,
     show_default="the images that the run held out",
-    help="Normal images to take the threshold from, as IN.",
+    help="Take the threshold from these normal images, a file as IN.",
 )
 @click.option(
-    "--false-alarm", type=float, default=0.01, show_default=True, help="Largest rate of normal images to flag."
+    "--false-alarm", type=float, default=0.01, show_default=True, help="Flag at most this share of normal images."
 )
-@click.option("--threshold", type=float, help="Flag what scores above this, in nats, instead.")
-@click.option("--no-threshold", is_flag=True, help="Scores only.")
-@click.option("--pictures", "picture", type=options.PATH, help="A .png for the 100 most anomalous images.")
+@click.option("--threshold", type=float, help="Flag images that score above this, in nats, instead.")
+@click.option("--no-threshold", is_flag=True, help="Flag nothing.")
+@click.option("--pictures", "picture", type=options.PATH, help="Draw the 100 most anomalous images in this .png file.")
 @click.option(
-    "--columns", metavar="PREFIX", show_default="all of numbers", help="How a table's pixel columns' names begin."
+    "--columns",
+    metavar="PREFIX",
+    show_default="all of numbers",
+    help="Take a table's pixels from columns that begin so.",
 )
-@click.option("--id", metavar="COLUMN", help="The column of a table that names its rows.")
+@click.option("--id", metavar="COLUMN", help="Name the rows by this column of a table.")
 @options.backend
 @options.device
-@click.option("--image-shape", type=options.WHOLE, nargs=2, metavar="H W", help="For --pictures, where nothing tells.")
+@click.option(
+    "--image-shape",
+    type=WHOLE,
+    nargs=2,
+    metavar="H W",
+    help="Draw --pictures in this shape; needed if it is not known otherwise.",
+)
 @options.force
 def score(
     backend: str | None,
@@ -52,13 +74,14 @@ def score(
     force: bool,
     **settings: Any,
 ) -> None:
-    """Score how anomalous each image of IN is, and flag those above a threshold.
+    """Score how anomalous images are, and flag the worst.
 
-    IN is an .npy or .npz file, idx images, a folder of PNGs, or a Parquet or CSV table with a column for each pixel:
-    whole numbers from 0 to 255, or floats in [0, 1]. Any size: it is read part by part.
+    IN is an .npy or .npz file, idx images, a folder of PNGs, or a Parquet or CSV table with a column for each pixel.
+    Pixels are whole numbers from 0 to 255, or floats in [0, 1]. The file may be of any size, since it is read part by
+    part.
 
-    Scores are in nats, higher is more anomalous. Equal weights, seed and row number give equal scores with any backend,
-    up to rounding; rows so near the threshold that rounding could decide are marked.
+    Scores are in nats. A higher score is more anomalous. Equal weights, seed and row number give equal scores with any
+    port, up to rounding. Rows that rounding could move across the threshold are marked.
     """
     from vae_rosetta.applications.detection import scoring
 

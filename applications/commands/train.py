@@ -8,16 +8,24 @@ from click.core import ParameterSource
 
 from vae_rosetta.applications.commands import options
 from vae_rosetta.shared import spec
+from vae_rosetta.shared.command_line import SEED, WHOLE, Command
 
 
-@click.command()
+@click.command(
+    cls=Command,
+    examples=(
+        "vae train --data mnist-5k --epochs 10 --out runs/first",
+        "vae train --resume runs/first --epochs 20 --backend jax",
+        "vae train --data mnist --binarise dynamic --epochs 100 --out runs/bits",
+    ),
+)
 @options.backend
 @click.option(
     "--data",
     default="mnist-5k",
     show_default=True,
-    help="mnist-5k, mnist, or an .npy or .npz file of shape (N, D) or (N, h, w), uint8 or floats in [0, 1]; "
-    "every tenth row is held out.",
+    help="Train on mnist-5k, mnist, or an .npy or .npz file of shape (N, D) or (N, h, w), uint8 or floats in [0, 1]. "
+    "Of a file, every tenth row is held out.",
 )
 @options.data_dir
 @click.option(
@@ -25,47 +33,73 @@ from vae_rosetta.shared import spec
     type=click.Choice(["none", "dynamic"]),
     default="none",
     show_default=True,
-    help="dynamic: black and white pixels, drawn by their grey value anew for every epoch, once for the test images.",
+    help="Train on black and white pixels: dynamic draws each pixel by its grey value, anew for every epoch and once "
+    "for the test images.",
 )
 @click.option(
     "--epochs",
-    type=options.WHOLE,
+    type=WHOLE,
     default=spec.EPOCHS,
     show_default=True,
-    help="Number of the last epoch, earlier ones of a resumed run counted.",
+    help="Train up to this epoch; a resumed run counts its earlier ones.",
 )
-@click.option("--batch-size", type=options.WHOLE, default=spec.BATCH_SIZE, show_default=True, help="Images a step.")
-@click.option("--seed", type=options.SEED, default=0, show_default=True, help="Of weights, order of images and noise.")
-@click.option("--latent-dim", type=options.WHOLE, default=spec.LATENT_DIM, show_default=True, help="Latents.")
-@click.option("--hidden-dim", type=options.WHOLE, default=spec.HIDDEN_DIM, show_default=True, help="Hidden units.")
+@click.option(
+    "--batch-size",
+    type=WHOLE,
+    default=spec.BATCH_SIZE,
+    show_default=True,
+    help="Take so many images for a step.",
+)
+@click.option(
+    "--seed",
+    type=SEED,
+    default=0,
+    show_default=True,
+    help="Draw the initial weights, the order of the images and the noise from this seed.",
+)
+@click.option(
+    "--latent-dim",
+    type=WHOLE,
+    default=spec.LATENT_DIM,
+    show_default=True,
+    help="Give the model so many latents.",
+)
+@click.option(
+    "--hidden-dim",
+    type=WHOLE,
+    default=spec.HIDDEN_DIM,
+    show_default=True,
+    help="Give each hidden layer so many units.",
+)
 @options.device
 @click.option(
     "--dtype",
     type=click.Choice(["float32", "float64", "mixed_bfloat16"]),
     default="float32",
     show_default=True,
-    help="Precision; mixed_bfloat16: layers compute in bfloat16, faster with PyTorch on CPUs that have it.",
+    help="Compute in this precision. With mixed_bfloat16 the layers compute in bfloat16, which is faster with PyTorch "
+    "on CPUs that have it.",
 )
 @click.option(
     "--out",
     type=options.PATH,
     show_default="runs/DATA[-dynamic]-BACKEND-seedSEED",
-    help="Folder for the run's files.",
+    help="Keep the run in this folder.",
 )
-@click.option("--resume", type=options.PATH, metavar="DIR", help="Go on with the run in DIR.")
-@click.option("--force", is_flag=True, help="Replace a run that is already in --out; other files stay.")
+@click.option("--resume", type=options.PATH, metavar="DIR", help="Continue the run in DIR.")
+@click.option("--force", is_flag=True, help="Replace a run that is in --out already. Other files stay.")
 @click.pass_context
 def train(context: click.Context, /, out: Path | None, resume: Path | None, force: bool, **settings: Any) -> None:
-    """Train the model and keep it in a folder.
+    """Train a VAE and keep it in a folder.
 
-    After every epoch the folder holds the weights, the training state, the settings and the losses; at the end,
-    pictures too. Ctrl-C loses only the epoch under way.
+    After every epoch the folder holds the weights, the training state, the settings and the losses. At the end it holds
+    pictures, too. Ctrl-C loses the unfinished epoch only.
 
-    With --resume, options that are not given are the run's own; --epochs, --backend, --device and --data-dir may
-    change.
+    --resume continues a run as if it had never stopped, with its own settings. Only --epochs, --backend, --device and
+    --data-dir may differ.
     """
     if resume is not None and (out is not None or force):
-        raise click.UsageError("--resume goes on in the run's own folder; leave out --out and --force.")
+        raise click.UsageError("--resume continues in the run's own folder; leave out --out and --force.")
     from vae_rosetta.applications import training
     from vae_rosetta.applications.settings import Settings
 

@@ -20,13 +20,13 @@ from vae_rosetta.applications import outputs, runs, versions
 from vae_rosetta.applications.detection import baselines, metrics, report, scores
 from vae_rosetta.applications.detection.published import PUBLISHED
 from vae_rosetta.applications.detection.scores import Scores
-from vae_rosetta.applications.errors import Interrupted
 from vae_rosetta.applications.progress import counting
 from vae_rosetta.applications.runs import Run
 from vae_rosetta.applications.settings import Config, Json
 from vae_rosetta.applications.settings import Settings as Trained
 from vae_rosetta.applications.startup import load_backend, load_model
 from vae_rosetta.shared import datasets, files, parameters, recipe, spec
+from vae_rosetta.shared.command_line import Interrupted
 from vae_rosetta.shared.contract import Backend, FullModel
 from vae_rosetta.shared.datasets import Dataset
 from vae_rosetta.shared.spec import Sizes

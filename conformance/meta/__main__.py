@@ -1,49 +1,45 @@
-"""`python -m conformance.meta`: the kill matrix; `python -m conformance.meta seeds MODULE`: fresh cases for a backend.
+"""`python -m vae_rosetta.conformance.meta`: the suite's own tools, for those who change it."""
 
-usage: python -m conformance.meta [--filter TEXT] [--markdown FILE]
-       python -m conformance.meta seeds MODULE [--seeds N] [--first SEED] [--device auto|cpu|cuda]
-       python -m conformance.meta pitfalls
-
-The first form puts every wrong implementation before the tests that claim to reject it. Exit code 0: all are rejected,
-by all that claim them, and the true oracle by none; 1: not so; 2: usage.
-"""
-
-import argparse
 import shutil
-import sys
 import textwrap
 import time
 from pathlib import Path
+from typing import Final
 
-from vae_rosetta.conformance.meta import kill, pitfalls, seeds
+import click
+
+from vae_rosetta.conformance.meta import kill
 from vae_rosetta.conformance.meta.kill import Verdict
 from vae_rosetta.conformance.meta.mutants import MUTANTS
 from vae_rosetta.conformance.meta.mutants.base import Mutant
 from vae_rosetta.shared import files
+from vae_rosetta.shared.command_line import DONE, NO, CommandWithOthers
 
-_NAMES = 30  # columns for a mutant's name
+_HERE: Final = "vae_rosetta.conformance.meta"
+_NAMES: Final = 30  # columns for a mutant's name
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """The command line; returns the exit code."""
-    arguments = sys.argv[1:] if arguments is None else arguments
-    match arguments[:1]:
-        case ["seeds"]:
-            return seeds.main(arguments[1:])
-        case ["pitfalls"]:
-            files.write_text(pitfalls.PAGE, pitfalls.page())
-            print(f"wrote {pitfalls.PAGE}")
-            return 0
-    parser = argparse.ArgumentParser(
-        prog="python -m conformance.meta", usage=(__doc__ or "").split("usage: ")[1], add_help=True
-    )
-    parser.add_argument("--filter", default="", metavar="TEXT", help="mutants with TEXT in name, bug, clause or tests")
-    parser.add_argument("--markdown", type=Path, metavar="FILE", help="write the matrix there too")
-    options = parser.parse_args(arguments)
-    chosen = [mutant for mutant in MUTANTS if options.filter in _searched(mutant)]
+@click.command(
+    cls=CommandWithOthers,
+    others={"seeds": f"{_HERE}.seeds:main", "pitfalls": f"{_HERE}.pitfalls:main"},
+    examples=(
+        "python -m vae_rosetta.conformance.meta --filter adam",
+        "python -m vae_rosetta.conformance.meta seeds my_package.my_vae --seeds 20",
+    ),
+)
+@click.option(
+    "--filter", "part", default="", metavar="TEXT", help="Take mutants with TEXT in their name, bug, clause or tests."
+)
+@click.option("--markdown", type=click.Path(path_type=Path), metavar="FILE", help="Write the matrix to FILE, too.")
+def main(part: str, markdown: Path | None) -> int:
+    """Run every wrong implementation against the tests that claim to reject it.
+
+    The answer is yes if each is rejected by all tests that claim it, and the true oracle by none.
+    """
+    chosen = [mutant for mutant in MUTANTS if part in _searched(mutant)]
     if not chosen:
-        parser.error(f"--filter: got {options.filter!r}; expected a part of a mutant's name, bug, clause or tests")
-    return report(chosen, options.markdown)
+        raise ValueError(f"--filter: got {part!r}; expected a part of a mutant's name, bug, clause or tests")
+    return report(chosen, markdown)
 
 
 def report(mutants: list[Mutant], markdown: Path | None = None) -> int:
@@ -67,7 +63,7 @@ def report(mutants: list[Mutant], markdown: Path | None = None) -> int:
     print("\n".join(lines))
     if markdown is not None:
         files.write_text(markdown, _markdown(verdicts, lines))
-    return 1 if unsound or alarms else 0
+    return NO if unsound or alarms else DONE
 
 
 def _searched(mutant: Mutant) -> str:
@@ -112,4 +108,4 @@ def _markdown(verdicts: list[Verdict], lines: list[str]) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -7,9 +7,13 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Final, NamedTuple
 
+import click
+
 from vae_rosetta import conformance
 from vae_rosetta.conformance.meta.mutants import MUTANTS
 from vae_rosetta.conformance.meta.mutants.base import Mutant
+from vae_rosetta.shared import files
+from vae_rosetta.shared.command_line import Command
 
 PAGE: Final = Path(conformance.__file__).parent / "PITFALLS.md"
 
@@ -121,3 +125,10 @@ def _source(mutant: Mutant) -> str:
     if mutant.source.startswith("arXiv:"):
         return f"[{mutant.source}](https://arxiv.org/abs/{mutant.source.removeprefix('arXiv:')})"
     return mutant.source
+
+
+@click.command(cls=Command)
+def main() -> None:
+    """Write conformance/PITFALLS.md anew."""
+    files.write_text(PAGE, page())
+    click.echo(f"wrote {PAGE}")

@@ -14,19 +14,21 @@ for every model (TensorFlow does: 1.5 s for the training loop alone) compiles bu
 Where an input of a relu comes within rounding of its kink, two correct ports may differ; such noise is drawn again.
 """
 
-import argparse
-import importlib
 import itertools
 import time
 from collections.abc import Iterator
 from functools import partial
 from typing import Any, Final, NamedTuple
 
+import click
 import numpy as np
 
 from vae_rosetta.conformance import comparator
+from vae_rosetta.conformance.backend import BackendError, find
 from vae_rosetta.conformance.grader import ABILITIES, Grader
+from vae_rosetta.implementations import ports
 from vae_rosetta.shared import checks, oracle, parameters, rounding
+from vae_rosetta.shared.command_line import DONE, NO, SEED, WHOLE, Command, import_from_current_folder
 from vae_rosetta.shared.contract import Array, FullModel, Tensors
 from vae_rosetta.shared.oracle import Arithmetic, Oracle
 from vae_rosetta.shared.spec import Sizes
@@ -83,36 +85,42 @@ def grade(subject: Subject, case: Fresh) -> comparator.Headroom:
     return comparator.compare(subject.answers(case), expected, tolerance, subject.dtype)
 
 
-def main(arguments: list[str]) -> int:
-    """`python -m conformance.meta seeds MODULE`: the exit code is 1 if there is an alarm."""
-    parser = argparse.ArgumentParser(
-        prog="python -m conformance.meta seeds", description="grades a true backend on fresh seeds: no alarm may sound"
-    )
-    parser.add_argument("module", metavar="MODULE", help="dotted name of the backend")
-    parser.add_argument("--seeds", type=int, default=20, metavar="N", help="how many (20)")
-    parser.add_argument("--first", type=int, default=0, metavar="SEED", help="the first one (0)")
-    parser.add_argument("--device", choices=checks.DEVICES, default="auto")
-    options = parser.parse_args(arguments)
-    if options.seeds < 1 or options.first < 0:
-        parser.error(f"--seeds, --first: got {options.seeds}, {options.first}; expected at least 1 and 0")
+@click.command(cls=Command, no_args_is_help=True)
+@click.argument("module")
+@click.option("--seeds", type=WHOLE, default=20, show_default=True, help="Try so many seeds.")
+@click.option("--first", type=SEED, default=0, show_default=True, help="Begin with this seed.")
+@click.option(
+    "--device",
+    type=click.Choice(checks.DEVICES),
+    default="auto",
+    show_default=True,
+    help="Run the port on this device.",
+)
+def main(module: str, seeds: int, first: int, device: str) -> int:
+    """Grade a right port on random networks, images and noise.
+
+    MODULE is named as for vae conformance. The answer is yes if there is no alarm.
+    """
+    import_from_current_folder()
+    name = ports.module_of(module)
     try:
-        backend = importlib.import_module(options.module)
-    except ImportError as error:
-        parser.error(f"MODULE: cannot import {options.module!r}: {error}")
-    if missing := _missing(backend, options.device):
-        parser.error(f"MODULE: {options.module!r} has no {', '.join(missing)}; expected a backend with every ability")
+        backend = find(name, None)
+    except BackendError as error:
+        raise ValueError(str(error).replace("--vae-backend", "MODULE")) from error
+    if missing := _missing(backend, device):
+        raise ValueError(f"MODULE: {name!r} has no {', '.join(missing)}; expected a port with every ability")
     started = time.perf_counter()
-    alarms, headroom = run(backend, range(options.first, options.first + options.seeds), options.device)
+    alarms, headroom = run(backend, range(first, first + seeds), device)
     seconds = time.perf_counter() - started
     for (dtype, kind), ratio in sorted(headroom.items()):
         print(f"{dtype} {kind:<16} largest error {ratio:5.3f} of its tolerance")
     print("\n".join(alarms), end="\n" if alarms else "")
     print(
-        f"{options.module}: {options.seeds} seeds, {len(alarms)} alarms, largest error "
+        f"{name}: {seeds} seeds, {len(alarms)} alarms, largest error "
         f"{max(headroom.values(), default=0.0):.3f} of its tolerance, {seconds:.1f} s, "
-        f"{seconds / options.seeds:.2f} s a seed"
+        f"{seconds / seeds:.2f} s a seed"
     )
-    return 1 if alarms else 0
+    return NO if alarms else DONE
 
 
 def _missing(backend: Any, device: str) -> list[str]:

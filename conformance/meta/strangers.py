@@ -73,7 +73,7 @@ def copy_suite(site: Path) -> None:
     """Copies what the suite needs into a folder for Python's path, as an installation lays it out."""
     (site / "vae_rosetta").mkdir(parents=True)
     (site / "vae_rosetta/__init__.py").write_bytes(Path(vae_rosetta.__file__).read_bytes())
-    for package in ("shared", "conformance"):
+    for package in ("shared", "implementations", "conformance"):
         source = Path(str(importlib.import_module(f"vae_rosetta.{package}").__file__)).parent
         shutil.copytree(source, site / "vae_rosetta" / package, ignore=shutil.ignore_patterns("__pycache__"))
 

@@ -10,14 +10,17 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import click
 import numpy as np
 import pytest
+from click.testing import CliRunner, Result
 
 import vae_rosetta
 from vae_rosetta import conformance
-from vae_rosetta.conformance import __main__ as command
-from vae_rosetta.conformance.audit import AuditError, Findings, examine
-from vae_rosetta.conformance.audit.findings import ratio
+from vae_rosetta.conformance.audit import AuditError, Findings, examine, tensors
+from vae_rosetta.conformance.audit.examination import BATCH
+from vae_rosetta.conformance.audit.findings import DECLARATIONS, ratio
+from vae_rosetta.conformance.cli import audit
 from vae_rosetta.conformance.meta import published_losses
 from vae_rosetta.conformance.meta.published_losses import bce_clamped, bce_clipped, bce_logits
 from vae_rosetta.conformance.meta.wrong_losses import RIGHT, WRONG, right_mean, right_sum
@@ -215,22 +218,25 @@ def test_what_cannot_be_examined_says_so_in_one_line(loss: Any, message: str) ->
     assert "\n" not in str(raised.value)
 
 
-def test_command_prints_and_writes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def _audited(*arguments: str) -> Result:
+    return CliRunner().invoke(audit, arguments)
+
+
+def test_command_prints_and_writes(tmp_path: Path) -> None:
     report = tmp_path / "audit.json"
-    assert command.main(["audit", f"{HERE}:right_mean", "--json", str(report)]) == 0
-    assert "It is the specification's loss" in capsys.readouterr().out
+    audited = _audited(f"{HERE}:right_mean", "--json", str(report))
+    assert audited.exit_code == 0
+    assert "It is the specification's loss" in audited.stdout
     found = json.loads(report.read_text(encoding="utf-8"))
     assert found["conforms"] is True
     assert found["effective_beta"] == pytest.approx(1.0)
 
 
-def test_command_fails_a_wrong_loss_and_its_report_is_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_command_fails_a_wrong_loss_and_its_report_is_json(tmp_path: Path) -> None:
     report = tmp_path / "audit.json"
-    assert (
-        command.main(["audit", "vae_rosetta.conformance.meta.published_losses:flax_examples", "--json", str(report)])
-        == 1
-    )
-    assert "DEVIATES [P02" in capsys.readouterr().out
+    audited = _audited("vae_rosetta.conformance.meta.published_losses:flax_examples", "--json", str(report))
+    assert audited.exit_code == 1
+    assert "DEVIATES [P02" in audited.stdout
     found = json.loads(report.read_text(encoding="utf-8"), parse_constant=pytest.fail)
     assert {fault["got"] for fault in found["faults"]} >= {"inf", "nan"}
 
@@ -238,28 +244,29 @@ def test_command_fails_a_wrong_loss_and_its_report_is_json(tmp_path: Path, capsy
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ([f"{HERE}:right_sum", "--batch", "1"], "batch: got 1"),
         (["no_such_module:loss"], "cannot import 'no_such_module'"),
         ([f"{HERE}:no_such_loss"], "has no 'no_such_loss'"),
         ([HERE], "expected MODULE:FUNCTION"),
         ([f"{HERE}:WRONG"], "expected a function"),
         ([f"{HERE}:right_sum", "--arguments", "recon,x,mu"], "each of recon, x, mu, logvar once"),
+        ([f"{HERE}:right_sum", "--batch", "1"], "'--batch': 1 is not in the range x>=2."),
+        ([f"{HERE}:right_sum", "--input-dim", "0"], "'--input-dim': got '0'; expected a size such as 784, or 28x28x1."),
+        ([f"{HERE}:right_sum", "--latent-dim", "x"], "'--latent-dim': 'x' is not a valid whole number"),
+        ([f"{HERE}:right_sum", "--tensors", "mxnet"], "'--tensors': 'mxnet' is not one of"),
     ],
 )
-def test_command_explains_what_it_cannot_do(
-    arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert command.main(["audit", *arguments]) == 4
-    error = capsys.readouterr().err
-    assert message in error
-    assert len(error.splitlines()) == 1
+def test_command_explains_what_it_cannot_do(arguments: list[str], message: str) -> None:
+    audited = _audited(*arguments)
+    assert (audited.exit_code, audited.stdout) == (2, "")
+    assert message in audited.stderr
+    assert len(audited.stderr.splitlines()) == 1
 
 
-@pytest.mark.parametrize("arguments", [["--input-dim", "0"], ["--latent-dim", "x"], ["--tensors", "mxnet"], []])
-def test_usage_errors_exit_with_4(arguments: list[str]) -> None:
-    with pytest.raises(SystemExit) as raised:
-        command.main(["audit", *([f"{HERE}:right_sum"] if arguments else []), *arguments])
-    assert raised.value.code == 4
+def test_choices_are_those_of_the_examination() -> None:
+    """The command repeats them, so that its help imports nothing."""
+    choices = {p.name: list(p.type.choices) for p in audit.params if isinstance(p.type, click.Choice)}
+    assert choices == {"tensors": [*tensors.NAMES, "auto"], "declare": [*DECLARATIONS]}
+    assert {p.name: p.default for p in audit.params}["batch"] == BATCH
 
 
 def test_order_of_arguments_can_be_told() -> None:
@@ -267,14 +274,13 @@ def test_order_of_arguments_can_be_told() -> None:
     assert found.conforms, found.deviations
 
 
-def test_page_shows_what_the_command_prints(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_page_shows_what_the_command_prints(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """But for the roundoff, which is the machine's."""
     (tmp_path / "losses.py").write_text(PAGE.split("```python\n")[1].split("```")[0], encoding="utf-8")
     monkeypatch.syspath_prepend(tmp_path)
-    assert command.main(["audit", "losses:vae_loss"]) == 1
-    shown, printed = PAGE.split("```text\n")[1].split("```")[0], capsys.readouterr().out
+    audited = _audited("losses:vae_loss")
+    assert audited.exit_code == 1
+    shown, printed = PAGE.split("```text\n")[1].split("```")[0], audited.stdout
     assert re.sub(r"\(\+- .*?\)", "", shown) == re.sub(r"\(\+- .*?\)", "", printed)
 
 

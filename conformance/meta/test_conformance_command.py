@@ -9,10 +9,13 @@ from types import ModuleType
 from typing import ClassVar
 
 import pytest
+from click.testing import CliRunner
+from click.testing import Result as Ended
 
 import vae_rosetta
-from vae_rosetta.conformance import __main__, backend, headroom, matrix, report
+from vae_rosetta.conformance import backend, grade, headroom, matrix, report
 from vae_rosetta.conformance.backend import BackendError
+from vae_rosetta.conformance.cli import conformance
 from vae_rosetta.conformance.meta.strangers import WHOLE, suite
 from vae_rosetta.conformance.outcome import Case, Outcome, Result
 from vae_rosetta.conformance.report import Report
@@ -22,22 +25,73 @@ ORACLE = "vae_rosetta.shared.oracle"
 ROOT = Path(vae_rosetta.__file__).parents[1]
 
 
+def run(*arguments: str) -> Ended:
+    return CliRunner().invoke(conformance, arguments)
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["-k", "loss"], "got the option '-k'; expected the module's dotted name first, or --vae-command"),
-        (["port", "--vae-command", "./port"], "got the module 'port' and --vae-command; expected one of them"),
-        (["port", "--vae-command=./port"], "got the module 'port' and --vae-command; expected one of them"),
+        (["-k", "loss"], "got the option '-k'; expected the module's dotted name first, or --command"),
+        (["--dtype", "float32"], "got nothing; expected the module's dotted name first, or --command"),
+        (["port", "--command", "./port"], "got 'port' and --command; expected one of them"),
+        (["port", "--vae-command=./port"], "got 'port' and --command; expected one of them"),
     ],
 )
-def test_module_or_command_and_not_both(arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert __main__.main(arguments) == 4
-    assert f"MODULE: {message}\n" in capsys.readouterr().err
+def test_module_or_command_and_not_both(arguments: list[str], message: str) -> None:
+    refused = run(*arguments)
+    assert (refused.exit_code, refused.stderr) == (2, f"Error: MODULE: {message}\n")
 
 
-def test_usage(capsys: pytest.CaptureFixture[str]) -> None:
-    assert (__main__.main(["--help"]), __main__.main([])) == (0, 4)
-    assert capsys.readouterr().out == __main__.USAGE * 2
+@pytest.mark.parametrize("words", [[], ["matrix"], ["headroom"], ["mixed"], ["audit"]], ids=" ".join)
+def test_no_arguments_and_help_print_the_same(words: list[str]) -> None:
+    alone, asked, short = run(*words), run(*words, "--help"), run(*words, "-h")
+    assert (alone.exit_code, asked.exit_code, short.exit_code) == (2, 0, 0)
+    assert alone.stderr == asked.stdout == short.stdout
+    assert " ".join(["Usage:", "conformance", *words, "[OPTIONS]"]) in asked.stdout
+
+
+def test_options_reach_pytest_and_the_plugin(monkeypatch: pytest.MonkeyPatch) -> None:
+    graded: list[list[str]] = []
+    monkeypatch.setattr(grade, "run", graded.append)
+    ours = ["--report", "a.json", "--report", "a.md", "--dtype", "float32", "--deviations", "d.toml"]
+    theirs = ["-k", "loss or help", "-xkh", "-h2", "--junitxml=x.xml", "--tb", "no", "--vae-device", "cpu"]
+    assert run("oracle", *theirs[:4], *ours, *theirs[4:]).exit_code == 0
+    assert run("--command", "./port -v", "-q", "--timeout", "5").exit_code == 0
+    device = ["--vae-device", "auto"]
+    assert graded == [
+        [
+            *("--vae-backend", ORACLE, "--vae-dtype", "float32", "--vae-deviations", "d.toml", *device),
+            *("--vae-report", "a.json", "--vae-report", "a.md", *theirs),
+        ],
+        ["--vae-command", "./port -v", "--vae-timeout", "5.0", *device, "-q"],
+    ]
+
+
+@pytest.mark.parametrize(
+    ("code", "ours"),
+    [(0, 0), (1, 1), (2, 3), (3, 3), (4, 2), (77, 3)],
+)
+def test_exit_codes_of_pytest_become_ours(code: int, ours: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pytest, "main", lambda *_, **__: code)
+    assert run("oracle").exit_code == ours
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["-k", "nosuchtest"], "the options leave no test to run"),
+        (["--nosuch"], "unrecognized arguments: --nosuch"),
+        (["--tb=loud"], "argument --tb: invalid choice: 'loud'"),
+        (["no/such/file.py"], "file or directory not found: no/such/file.py"),
+    ],
+)
+def test_what_pytest_refuses_is_one_line(options: list[str], message: str, tmp_path: Path) -> None:
+    refused = suite(tmp_path, "oracle", "-q", *options)
+    assert refused.returncode == 2
+    assert refused.stderr.splitlines()[-1].startswith(f"Error: {message}")
+    assert len(refused.stderr.splitlines()) == 1
+    assert "Traceback" not in refused.stdout
 
 
 @pytest.mark.parametrize(("module", "command", "got"), [("port", "./port", "both"), (None, None, "neither")])
@@ -71,17 +125,17 @@ def test_module_is_graded_without_the_commands(tmp_path: Path) -> None:
     (tmp_path / "port.py").write_text(WHOLE, encoding="utf-8")
     source = (
         "import sys\nsys.modules['vae_rosetta.shared.process'] = None\n"
-        "from vae_rosetta.conformance.__main__ import main\nsys.exit(main())"
+        "from vae_rosetta.conformance.cli import conformance\nconformance()"
     )
-    run = suite(tmp_path, "port", "-q", "-k", "test_loss and tiny", python=("-c", source))
-    assert run.returncode == 0, run.stdout + run.stderr
+    graded = suite(tmp_path, "port", "-q", "-k", "test_loss and tiny", python=("-c", source))
+    assert graded.returncode == 0, graded.stdout + graded.stderr
 
 
 def test_command_that_cannot_be_graded_is_one_line(tmp_path: Path) -> None:
-    run = suite(tmp_path, "--vae-command", f"'{sys.executable}' -c 0", "-q")
-    assert run.returncode == 4
-    assert "ERROR: --vae-command: cannot use" in run.stdout + run.stderr
-    assert "Traceback" not in run.stdout + run.stderr
+    graded = suite(tmp_path, "--command", f"'{sys.executable}' -c 0", "-q")
+    assert graded.returncode == 2
+    assert graded.stderr.startswith("Error: --command: cannot use")
+    assert "Traceback" not in graded.stdout + graded.stderr
 
 
 def _certificate(folder: Path, module: str, result: str) -> Path:
@@ -95,11 +149,12 @@ def _certificate(folder: Path, module: str, result: str) -> Path:
     return path
 
 
-def test_matrix_has_a_word_for_each_clause_and_backend(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_matrix_has_a_word_for_each_clause_and_backend(tmp_path: Path) -> None:
     results = {"mine.torch_vae": "passed", "mine.jax_vae": "deviating", "keras_vae": "failed", "c_vae": "skipped"}
     paths = [str(_certificate(tmp_path, module, result)) for module, result in results.items()]
-    assert matrix.main(paths) == 1
-    lines = capsys.readouterr().out.splitlines()
+    shown = run("matrix", *paths)
+    assert shown.exit_code == 1
+    lines = shown.stdout.splitlines()
     assert lines[0].split() == ["clause", "torch_vae", "jax_vae", "keras_vae", "c_vae"]
     rows = {line.split()[0]: line.split()[1:] for line in lines[1 : 1 + len(spec.CLAUSES)]}
     assert rows == {clause: ["yes", "dev", "NO", "part"] for clause in spec.CLAUSES}
@@ -110,35 +165,37 @@ def test_matrix_has_a_word_for_each_clause_and_backend(tmp_path: Path, capsys: p
 
 def test_matrix_exits_with_0_where_none_fails(tmp_path: Path) -> None:
     paths = [str(_certificate(tmp_path, module, result)) for module, result in {"a": "passed", "b": "absent"}.items()]
-    assert matrix.main(paths) == 0
+    assert run("matrix", *paths).exit_code == 0
 
 
-def test_many_backends_are_numbered_and_fit(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_many_backends_are_numbered_and_fit(tmp_path: Path) -> None:
     paths = [str(_certificate(tmp_path, f"my_long_package_{i}.my_long_vae", "passed")) for i in range(7)]
-    assert matrix.main(paths) == 0
-    lines = capsys.readouterr().out.splitlines()
+    shown = run("matrix", *paths)
+    assert shown.exit_code == 0
+    lines = shown.stdout.splitlines()
     assert lines[0].split() == ["clause", *"1234567"]
     assert "  my_long_package_6.my_long_vae" in lines
     assert max(map(len, lines)) <= matrix.WIDTH
 
 
-def test_other_vectors_are_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_other_vectors_are_told(tmp_path: Path) -> None:
     path = _certificate(tmp_path, "a", "passed")
-    assert matrix.main([str(path)]) == 0
-    assert "other vectors" not in capsys.readouterr().out
+    assert "other vectors" not in run("matrix", str(path)).stdout
     found = json.loads(path.read_text(encoding="utf-8"))
     found["run"]["vectors_sha256"] = "0" * 64
     path.write_text(json.dumps(found), encoding="utf-8")
-    assert matrix.main([str(path)]) == 0
-    assert "graded with other vectors than this installation's" in capsys.readouterr().out
+    shown = run("matrix", str(path))
+    assert shown.exit_code == 0
+    assert "graded with other vectors than this installation's" in shown.stdout
 
 
-def test_format_1_is_read(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_format_1_is_read(tmp_path: Path) -> None:
     path = _certificate(tmp_path, "a", "absent")
     found = json.loads(path.read_text(encoding="utf-8"))
     former = {**found, "format": 1, "absent": ["train: the model has no train"]}
     path.write_text(json.dumps(former), encoding="utf-8")
-    assert (matrix.main([str(path)]), headroom.main([str(path)])) == (0, 0)
+    assert run("matrix", str(path)).exit_code == 0
+    assert [one.name for one in headroom.read([path])] == ["a"]
 
 
 @pytest.mark.parametrize(
@@ -151,20 +208,13 @@ def test_format_1_is_read(tmp_path: Path, capsys: pytest.CaptureFixture[str]) ->
         ('{"format": 3, "verdict": "", "run": {}, "clauses": []}', "got format 3; expected 1 or 2"),
     ],
 )
-def test_matrix_refuses_other_files(
-    content: str | None, message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_matrix_refuses_other_files(content: str | None, message: str, tmp_path: Path) -> None:
     path = tmp_path / "a.json"
     if content is not None:
         path.write_text(content, encoding="utf-8")
-    assert __main__.main(["matrix", str(path)]) == 4
-    assert f"matrix: {path}: {message}" in capsys.readouterr().err
-
-
-def test_matrix_usage(capsys: pytest.CaptureFixture[str]) -> None:
-    assert (matrix.main([]), matrix.main(["--help"])) == (4, 0)
-    said = capsys.readouterr()
-    assert said.out == said.err == matrix.USAGE
+    refused = run("matrix", str(path))
+    assert refused.exit_code == 2
+    assert refused.stderr.startswith(f"Error: {path}: {message}")
 
 
 def test_a_stranger_keeps_packages_of_the_names_that_ours_have_in_a_checkout(tmp_path: Path) -> None:
@@ -173,8 +223,8 @@ def test_a_stranger_keeps_packages_of_the_names_that_ours_have_in_a_checkout(tmp
         (tmp_path / package / "__init__.py").touch()
     (tmp_path / "shared/mine.py").write_text("from vae_rosetta.shared.oracle import describe, load", encoding="utf-8")
     (tmp_path / "port.py").write_text("from shared.mine import describe, load", encoding="utf-8")
-    run = suite(tmp_path, "port", "-q", "-k", "test_loss and soft-targets")
-    assert run.returncode == 0, run.stdout + run.stderr
+    graded = suite(tmp_path, "port", "-q", "-k", "test_loss and soft-targets")
+    assert graded.returncode == 0, graded.stdout + graded.stderr
 
 
 def test_the_environment_changes_nothing(tmp_path: Path) -> None:

@@ -129,6 +129,6 @@ def test_stranger_sees_one_line(tmp_path: Path) -> None:
     damaged.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
     (tmp_path / "port.py").write_text(WHOLE, encoding="utf-8")
     found = suite(tmp_path, "port", "-q", root=tmp_path / "site")
-    assert found.returncode == 4
-    assert "ERROR: gradients/kl-wired: kl-wired.safetensors has SHA-256" in found.stdout + found.stderr
+    assert found.returncode == 2
+    assert "Error: gradients/kl-wired: kl-wired.safetensors has SHA-256" in found.stdout + found.stderr
     assert "Traceback" not in found.stdout + found.stderr

@@ -166,8 +166,8 @@ def test_declared_case_that_passes_fails_the_run(tmp_path: Path) -> None:
 def test_bad_file_is_a_usage_error(tmp_path: Path, text: str, message: str) -> None:
     (tmp_path / "d.toml").write_text(text, encoding="utf-8")
     run = grade(tmp_path, WHOLE, "-k", "test_loss and tiny", "--deviations", "d.toml")
-    assert run.returncode == 4
-    assert f"ERROR: --vae-deviations: {message}" in run.stdout + run.stderr
+    assert run.returncode == 2
+    assert f"Error: --deviations: {message}" in run.stdout + run.stderr
     assert "Traceback" not in run.stdout + run.stderr
 
 

@@ -9,8 +9,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
+from click.testing import Result as Ended
 
-from vae_rosetta.conformance import __main__, ensemble, headroom, matrix, report
+from vae_rosetta.conformance import ensemble, headroom, matrix, report
+from vae_rosetta.conformance.cli import conformance
 from vae_rosetta.conformance.grader import Grader
 from vae_rosetta.conformance.headroom import Family, Needs
 from vae_rosetta.conformance.meta import kill
@@ -73,9 +76,14 @@ def _except(family: Family, value: float, otherwise: float = 0.1) -> Ratio:
     return lambda one: value if one == family else otherwise
 
 
-def test_tolerances_in_use_pass(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert __main__.main(["headroom", *_three(tmp_path, lambda _: 0.1)]) == 0
-    lines = capsys.readouterr().out.splitlines()
+def _judged(*arguments: str) -> Ended:
+    return CliRunner().invoke(conformance, ["headroom", *arguments])
+
+
+def test_tolerances_in_use_pass(tmp_path: Path) -> None:
+    judged = _judged(*_three(tmp_path, lambda _: 0.1))
+    assert judged.exit_code == 0
+    lines = judged.stdout.splitlines()
     assert lines[0].split() == ["error", "/", "tolerance", "torch_vae", "keras_vae", "jax_vae", "needed"]
     assert ["training:", "adam.v,", "float32"] + ["0.1000"] * 4 in [line.split() for line in lines]
     assert lines[-2] == (
@@ -85,38 +93,40 @@ def test_tolerances_in_use_pass(tmp_path: Path, capsys: pytest.CaptureFixture[st
     assert max(map(len, lines)) <= matrix.WIDTH
 
 
-def test_every_family_by_itself(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert headroom.main(["--all", *_three(tmp_path, lambda _: 0.1)]) == 0
-    rows = {line.split()[0] for line in capsys.readouterr().out.splitlines() if ": " in line}
+def test_every_family_by_itself(tmp_path: Path) -> None:
+    judged = _judged("--all", *_three(tmp_path, lambda _: 0.1))
+    assert judged.exit_code == 0
+    rows = {line.split()[0] for line in judged.stdout.splitlines() if ": " in line}
     assert {f"{family.vector}:" for family in FAMILIES} <= rows
 
 
-def test_too_tight_is_found_in_one_backend(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_too_tight_is_found_in_one_backend(tmp_path: Path) -> None:
     paths = _three(tmp_path, lambda _: 0.1, _except(SMALL, 0.51), lambda _: 0.1)
-    assert headroom.main(paths) == 1
-    said = capsys.readouterr().out
+    judged = _judged(*paths)
+    assert judged.exit_code == 1
+    said = judged.stdout
     assert f"TOO TIGHT: keras_vae uses 0.510 of the tolerance of {SMALL} (reconstruction); expected at most 0.5" in said
     assert said.endswith("\nfaults: 1\n")
-    assert headroom.main(paths[:1]) == 0
-    assert headroom.main(paths[1:2]) == 1, "one certificate will do"
+    assert _judged(*paths[:1]).exit_code == 0
+    assert _judged(*paths[1:2]).exit_code == 1, "one certificate will do"
 
 
-def test_too_loose_is_what_legitimate_arithmetic_does_not_need(
-    tmp_path: Path, needed: Needs, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_too_loose_is_what_legitimate_arithmetic_does_not_need(tmp_path: Path, needed: Needs) -> None:
     paths = _three(tmp_path, _except(LARGE, 0.0))
-    assert headroom.main(paths) == 0, "three backends that round well prove nothing"
+    assert _judged(*paths).exit_code == 0, "three backends that round well prove nothing"
     needed.families[LARGE] = 0.009
-    assert headroom.main(_three(tmp_path, lambda _: 0.1)) == 1, "nor does one that rounds badly"
-    said = capsys.readouterr().out
+    judged = _judged(*_three(tmp_path, lambda _: 0.1))
+    assert judged.exit_code == 1, "nor does one that rounds badly"
+    said = judged.stdout
     assert f"TOO LOOSE: legitimate arithmetic uses no more than 0.0090 of the tolerance of {LARGE}" in said
 
 
-def test_what_was_not_looked_at_is_named(tmp_path: Path, needed: Needs, capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_was_not_looked_at_is_named(tmp_path: Path, needed: Needs) -> None:
     needed.skipped.append("training/mnist-5k, float32: no such data")
     needed.rejected.append("TOO TIGHT: legitimate arithmetic fails loss/tiny in float32: because")
-    assert headroom.main(_three(tmp_path, lambda _: 0.1)) == 1
-    lines = capsys.readouterr().out.splitlines()
+    judged = _judged(*_three(tmp_path, lambda _: 0.1))
+    assert judged.exit_code == 1
+    lines = judged.stdout.splitlines()
     assert "not looked at: training/mnist-5k, float32: no such data" in lines
     assert needed.rejected[0] in lines
 
@@ -173,37 +183,36 @@ def test_equal_elements_are_one() -> None:
     assert FAMILIES[Family("forward/tiny", "logits", "float64")] == 60
 
 
-def test_a_backend_that_fails_says_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_backend_that_fails_says_nothing(tmp_path: Path) -> None:
     path = _certificate(tmp_path, "torch", "mine.torch_vae", lambda _: 0.1, result=Result.FAILED)
-    assert headroom.main([path]) == 1
-    assert "torch_vae: does not conform" in capsys.readouterr().out
+    judged = _judged(path)
+    assert judged.exit_code == 1
+    assert "torch_vae: does not conform" in judged.stdout
 
 
-def test_many_backends_are_numbered(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_many_backends_are_numbered(tmp_path: Path) -> None:
     paths = [_certificate(tmp_path, f"f{i}", f"package.a_long_name_{i}", lambda _: 0.1) for i in range(4)]
-    assert headroom.main(paths) == 0
-    lines = capsys.readouterr().out.splitlines()
+    judged = _judged(*paths)
+    assert judged.exit_code == 0
+    lines = judged.stdout.splitlines()
     assert lines[0].split()[3:] == [*"1234", "needed"]
     assert "4: a_long_name_3" in lines
     assert max(map(len, lines)) <= matrix.WIDTH
 
 
-def test_other_vectors_and_other_files_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_other_vectors_and_other_files_are_refused(tmp_path: Path) -> None:
     path = Path(_certificate(tmp_path, "torch", "mine.torch_vae", lambda _: 0.1))
     found = json.loads(path.read_text(encoding="utf-8"))
     found["run"]["vectors_sha256"] = "0" * 64
     path.write_text(json.dumps(found), encoding="utf-8")
-    assert headroom.main([str(path)]) == 4
-    assert headroom.main([str(tmp_path / "none.json")]) == 4
-    said = capsys.readouterr().err.splitlines()
-    assert said[0] == f"headroom: {path}: graded with other vectors than this installation's"
-    assert said[1].startswith(f"headroom: {tmp_path / 'none.json'}: cannot be read")
-
-
-def test_usage(capsys: pytest.CaptureFixture[str]) -> None:
-    assert [headroom.main(arguments) for arguments in (["--help"], [], ["--every", "a.json"])] == [0, 4, 4]
-    said = capsys.readouterr()
-    assert said.out + said.err == headroom.USAGE * 3
+    refused = _judged(str(path))
+    assert (refused.exit_code, refused.stderr) == (
+        2,
+        f"Error: {path}: graded with other vectors than this installation's\n",
+    )
+    refused = _judged(str(tmp_path / "none.json"))
+    assert refused.exit_code == 2
+    assert refused.stderr.startswith(f"Error: {tmp_path / 'none.json'}: cannot be read")
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """Data flows one way: what each package may import, read from the source; and that the reading notices a breach."""
 
 import ast
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
@@ -21,6 +22,8 @@ def _rules() -> dict[str, set[str]]:
         "shared": {"shared"},
         "implementations": {"shared"},
         "conformance": {"shared", "conformance"},
+        "conformance/cli.py": {"shared", "conformance", "implementations"},  # the rows: a port's word names its module
+        "conformance/meta/seeds.py": {"shared", "conformance", "implementations"},
         "conformance/meta/test_imports.py": {"implementations"},  # the rows: from which these rules follow
         "benchmarks": {"shared", "conformance", "benchmarks"},
         "benchmarks/cli.py": {"shared", "conformance", "benchmarks", "implementations"},  # the rows: what is measured
@@ -30,6 +33,7 @@ def _rules() -> dict[str, set[str]]:
         "benchmarks/peers/pytorch_tensors.py": {"shared", "torch"},
         "benchmarks/profiles/xla.py": {"benchmarks", "jax"},
         "applications": {"shared", "implementations", "applications"},
+        "applications/cli.py": {"shared", "applications", "conformance", "benchmarks"},  # every command, by its name
     }
     for port in PORTS.values():
         rules[f"implementations/{port.word}_vae"] = {"shared", "implementations", *port.packages}
@@ -47,7 +51,8 @@ def _name(file: Path) -> str:
 
 ALLOWED: Final = _rules()
 # Packages beside ours and the standard library that may be imported when a module of the lowest layer is.
-SHARED_AT_IMPORT: Final = {"numpy", "safetensors"}
+SHARED_AT_IMPORT: Final = {"numpy", "safetensors", "click"}
+_COMMAND: Final = re.compile(r"vae_rosetta\.[\w.]+:\w+")  # "package.module:attribute", imported when it is asked for
 
 
 def imports(source: str) -> Iterator[str]:
@@ -59,6 +64,8 @@ def imports(source: str) -> Iterator[str]:
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
             yield _package(node.module)
+        elif isinstance(node, ast.Constant) and _COMMAND.fullmatch(str(node.value)):
+            yield _package(str(node.value))
         elif isinstance(node, ast.Call) and ast.unparse(node.func).endswith(("import_module", "__import__")):
             yield from (_package(str(a.value)) for a in node.args if isinstance(a, ast.Constant))
 
@@ -95,7 +102,7 @@ def test_every_module_is_under_a_rule() -> None:
     assert {file for package in OURS for file in (ROOT / package).rglob("*.py")} == ruled
 
 
-def test_shared_needs_numpy_and_safetensors_only() -> None:
+def test_shared_needs_numpy_safetensors_and_click_only() -> None:
     import sys
 
     for file in _files("shared"):
@@ -115,6 +122,7 @@ def test_shared_needs_numpy_and_safetensors_only() -> None:
         ("shared", "import importlib\nimportlib.import_module('torch.nn')", {"torch"}),
         ("conformance", "import vae_rosetta.applications.cli", {"applications"}),
         ("applications", "import tensorflow as tf, numpy", {"tensorflow"}),
+        ("applications", "LAZY = {'bench': 'vae_rosetta.benchmarks.cli:bench'}", {"benchmarks"}),
         ("shared", "import numpy\nfrom . import spec\nfrom shared import oracle", set()),
     ],
 )

@@ -7,10 +7,11 @@ from typing import Any, Final, cast
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
-from vae_rosetta.conformance import __main__ as command
 from vae_rosetta.conformance import mixed
 from vae_rosetta.conformance.backend import read_only
+from vae_rosetta.conformance.cli import conformance
 from vae_rosetta.conformance.comparator import Mismatch
 from vae_rosetta.conformance.meta.mutants import MUTANTS
 from vae_rosetta.conformance.meta.mutants.base import Mutant, fresh_subject
@@ -138,12 +139,26 @@ def test_missing_tensor_and_infinity_are_no_answer() -> None:
         mixed.compare({**exact, "kl": np.full_like(exact["kl"], np.inf)}, vector, allowed(vector.id))
 
 
-def test_command_refuses_what_offers_no_mixed_precision(capsys: pytest.CaptureFixture[str]) -> None:
-    assert command.main(["mixed", "vae_rosetta.shared.oracle"]) == 1
-    said = capsys.readouterr()
-    assert said.out == ""
-    assert said.err.startswith(
-        "vae_rosetta.shared.oracle offers no mixed precision: load(params, dtype='mixed_bfloat16')"
-    )
-    assert command.main(["mixed", "no_such_module"]) == 2
-    assert "no_such_module" in capsys.readouterr().err
+@pytest.mark.parametrize(
+    ("module", "message"),
+    [
+        ("oracle", "vae_rosetta.shared.oracle offers no mixed precision: load(params, dtype='mixed_bfloat16') raises"),
+        ("no_such_module", "MODULE: cannot import 'no_such_module'"),
+    ],
+)
+def test_command_refuses_what_offers_no_mixed_precision(module: str, message: str) -> None:
+    refused = CliRunner().invoke(conformance, ["mixed", module])
+    assert (refused.exit_code, refused.stdout) == (2, "")
+    assert refused.stderr.startswith(f"Error: {message}")
+
+
+def test_command_names_what_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mixed, "offering", lambda *_, **__: None)
+    monkeypatch.setattr(mixed, "grade", lambda *_, **__: [mixed.Answer("loss/tiny", 0.25, "")])
+    graded = CliRunner().invoke(conformance, ["mixed", "port"])
+    assert (graded.exit_code, graded.stdout.splitlines()[-1]) == (0, "mixed precision of port: conforms")
+    wrong = mixed.Answer("loss/full", float("inf"), "kl: off")
+    monkeypatch.setattr(mixed, "grade", lambda *_, **__: [mixed.Answer("loss/tiny", 0.25, ""), wrong])
+    graded = CliRunner().invoke(conformance, ["mixed", "port"])
+    assert graded.exit_code == 1
+    assert graded.stderr == "port: does not conform: 1 of 2 vectors fail, loss/full first\n"

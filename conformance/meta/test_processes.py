@@ -64,7 +64,7 @@ def test_process_that_dies_fails_its_case_and_no_other(tmp_path: Path) -> None:
 def test_deviation_that_names_no_case_is_refused_in_one_line(tmp_path: Path) -> None:
     (tmp_path / "d.toml").write_text('[[deviation]]\ncase = "loss/tinny"\nreason = "x"\n', encoding="utf-8")
     run = grade(tmp_path, WHOLE, "-k", "tiny", "--deviations", "d.toml", "-n", "2", "--report", "out.json")
-    assert run.returncode == 4, run.stdout + run.stderr
-    assert "ERROR: --vae-deviations: d.toml: entry 1: case: got 'loss/tinny'" in run.stderr
+    assert run.returncode == 2, run.stdout + run.stderr
+    assert "Error: --deviations: d.toml: entry 1: case: got 'loss/tinny'" in run.stderr
     assert "Traceback" not in run.stdout + run.stderr
     assert not (tmp_path / "out.json").exists()

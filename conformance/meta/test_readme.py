@@ -7,8 +7,10 @@ from typing import Final
 
 import pytest
 
-from vae_rosetta.conformance import __main__, outcome
+from vae_rosetta.conformance import outcome
+from vae_rosetta.conformance.cli import conformance
 from vae_rosetta.conformance.meta.strangers import ROOT, grade, suite
+from vae_rosetta.shared.command_line import EXIT_CODES
 
 README: Final = (ROOT / "conformance/README.md").read_text(encoding="utf-8")
 
@@ -59,10 +61,16 @@ def test_deviations_name_cases(tmp_path: Path) -> None:
 
 def test_options_and_verdicts_are_those_that_exist() -> None:
     table = re.findall(r"^\| `(--[a-z-]+)", README, flags=re.MULTILINE)
-    assert set(table) == {*("--report", "--deviations", "--vae-dtype", "--vae-device", "--vae-command", "--timeout")}
-    assert all(option in __main__.USAGE for option in table)
+    assert set(table) == {
+        option for parameter in conformance.params for option in parameter.opts if option != "--traceback"
+    } - {"words"}
     for verdict in outcome.VERDICTS:
         assert f"\n| {verdict} |" in README
+
+
+def test_exit_codes_are_those_of_every_command() -> None:
+    rows = re.findall(r"^\| (\d+) \| (.+) \|$", README, flags=re.MULTILINE)
+    assert {int(code): meaning for code, meaning in rows} == EXIT_CODES
 
 
 @pytest.mark.parametrize("chapter", outcome.CHAPTERS)

@@ -5,19 +5,19 @@ within which the last bits belong to the machine's own exp and log; the toleranc
 with their own fixed randomness.
 """
 
-import argparse
 import hashlib
 import json
-import sys
 import time
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+import click
 import numpy as np
 import safetensors.numpy
 
 from vae_rosetta.shared import files, oracle, rounding, spec, vectors
+from vae_rosetta.shared.command_line import DONE, NO, Command
 from vae_rosetta.shared.contract import Array, Tensors
 from vae_rosetta.shared.oracle import Arithmetic, Oracle
 from vae_rosetta.shared.vectors import cases, operations
@@ -157,26 +157,28 @@ def check(chosen: list[Case], *, thorough: bool) -> list[str]:
     return faults
 
 
-def main() -> int:
-    """The command line."""
-    parser = argparse.ArgumentParser(prog="python -m shared.vectors", description=__doc__.split("\n\n")[0])
-    parser.add_argument("ids", nargs="*", metavar="ID", help="cases to write or check; all of them by default")
-    parser.add_argument("--check", action="store_true", help="compute anew and compare; write nothing")
-    parser.add_argument("--thorough", action="store_true", help="with --check: derive the tolerances of long runs too")
-    arguments = parser.parse_args()
-    if arguments.thorough and not arguments.check:
-        parser.error("--thorough belongs to --check; without it the vectors are written anew")
+@click.command(cls=Command)
+@click.argument("ids", nargs=-1, metavar="[ID]...")
+@click.option("--check", "checking", is_flag=True, help="Compute the vectors anew and compare; write nothing.")
+@click.option("--thorough", is_flag=True, help="Derive the tolerances of long runs, too; needs --check.")
+def main(ids: tuple[str, ...], checking: bool, thorough: bool) -> int:
+    """Write the golden vectors, or check them.
+
+    ID names a case, such as loss/tiny. Without any, all cases are written or checked.
+    """
+    if thorough and not checking:
+        raise ValueError("--thorough: got it without --check; expected both")
     known = {case.id: case for case in cases.all_cases()}
-    if unknown := [name for name in arguments.ids if name not in known]:
-        parser.error(f"ID: got {', '.join(unknown)}; expected some of {', '.join(known)}")
-    chosen = set(arguments.ids or known)
-    if not arguments.check:
+    if unknown := [name for name in ids if name not in known]:
+        raise ValueError(f"ID: got {', '.join(unknown)}; expected some of {', '.join(known)}")
+    chosen = set(ids or known)
+    if not checking:
         write(vectors.DIRECTORY, chosen)
-        return 0
-    faults = check([case for name, case in known.items() if name in chosen], thorough=arguments.thorough)
+        return DONE
+    faults = check([case for name, case in known.items() if name in chosen], thorough=thorough)
     print("\n".join(faults) if faults else f"{len(chosen)} vectors are as generated")
-    return 1 if faults else 0
+    return NO if faults else DONE
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

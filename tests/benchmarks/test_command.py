@@ -1,4 +1,4 @@
-"""`python -m benchmarks`: the arguments that it refuses, the backends that it chooses, and its help."""
+"""`vae bench`: the arguments that it refuses, the backends that it chooses, and its help."""
 
 import importlib.util
 import re
@@ -36,7 +36,7 @@ def test_bad_input_is_told_in_one_line_before_the_work(
     monkeypatch.chdir(tmp_path)
     Path("here.json").write_text("{}", encoding="utf-8")
     modules = [] if arguments[0].startswith(("vae_rosetta", "os")) else ["vae_rosetta.shared.oracle"]
-    result = CliRunner().invoke(cli.benchmark, [*modules, *arguments])
+    result = CliRunner().invoke(cli.bench, [*modules, *arguments])
     assert (result.exit_code, result.stderr, result.stdout) == (2, f"Error: {message}\n", "")
 
 

@@ -49,7 +49,7 @@ def test_table_tells_the_time_of_a_step_and_the_share() -> None:
 
 
 def test_a_framework_without_a_profiler_is_told() -> None:
-    result = CliRunner().invoke(cli.benchmark, ["vae_rosetta.shared.oracle", "--profile", "--quick", "--images", "200"])
+    result = CliRunner().invoke(cli.bench, ["vae_rosetta.shared.oracle", "--profile", "--quick", "--images", "200"])
     assert (result.exit_code, result.stdout) == (1, "")
     assert result.stderr == (
         "Error: vae_rosetta.shared.oracle: got the framework 'numpy', whose profiler is not known here; expected "

@@ -59,7 +59,7 @@ def test_refused_backends_are_named_and_the_others_measured(
     assert done.returncode == 1
     idle, missing, error = done.stderr.splitlines()
     assert re.fullmatch(r"refused: idle_vae does not conform: fails training/.* and \d+ more", idle)
-    assert missing.startswith("refused: no_such_vae cannot be graded: --vae-backend: cannot import 'no_such_vae'")
+    assert missing.startswith("refused: no_such_vae cannot be graded: MODULE: cannot import 'no_such_vae'")
     assert error == "Error: not measured: idle_vae, no_such_vae"
     assert [refused["module"] for refused in report["refused"]] == ["idle_vae", "no_such_vae"]
     assert [backend["module"] for backend in report["backends"]] == ["vae_rosetta.shared.oracle"]

@@ -253,16 +253,10 @@ def test_the_group_asks_for_what_it_needs() -> None:
     assert "Missing option '--weights'" in missing.stderr
 
 
-def test_options_of_the_group_are_not_lost_on_a_subcommand(monkeypatch: pytest.MonkeyPatch) -> None:
-    import click
-
-    from vae_rosetta.applications.commands.evaluate import evaluate as group
-
-    monkeypatch.setitem(group.commands, "other", click.Command("other", callback=lambda: click.echo("other ran")))
-    assert CliRunner().invoke(vae, ["evaluate", "other"]).stdout == "other ran\n"
-    result = CliRunner().invoke(vae, ["evaluate", "--draw-seed", "3", "other"])
+def test_a_command_below_comes_first() -> None:
+    result = CliRunner().invoke(vae, ["evaluate", "--weights", "runs/first", "samples"])
     assert result.exit_code == 2
-    assert "--draw-seed belongs to vae evaluate itself" in result.stderr
+    assert result.stderr == "Error: Got unexpected extra argument (samples). See: vae evaluate --help\n"
 
 
 def test_steps_on_the_way() -> None:

@@ -24,7 +24,7 @@ Compare = Callable[[Path, Path], None]
         (("--backend", "numpy"), "'numpy' is not one of 'torch', 'tensorflow', 'jax', 'oracle'"),
         (("--epochs", "0"), "0 is not in the range x>=1"),
         (("--batch-size", "-3"), "-3 is not in the range x>=1"),
-        (("--batch-size", "many"), "'many' is not a valid integer range"),
+        (("--batch-size", "many"), "'many' is not a valid whole number"),
         (("--latent-dim", "0"), "0 is not in the range x>=1"),
         (("--seed", "-1"), "-1 is not in the range x>=0"),
         (("--seed", str(2**64)), f"seed: got {2**64}; expected a whole number from 0 to 2**64 - 1"),
