@@ -17,7 +17,7 @@ from flax import nnx
 from jax import Array as Tensor
 
 from vae_rosetta.implementations.jax_vae import compiler
-from vae_rosetta.implementations.jax_vae.model import VAE, adam, loss_function, objective_of, update
+from vae_rosetta.implementations.jax_vae.model import VAE, adam, loss_function, update
 from vae_rosetta.shared import checks, parameters, spec, stream
 from vae_rosetta.shared.contract import Array, Held, Losses, Tensors
 
@@ -186,7 +186,11 @@ def _loss_on_probabilities(model: VAE, recon_x: Tensor, x: Tensor, mu: Tensor, l
 
 @nnx.jit
 def _gradients(model: VAE, x: Tensor, noise: Tensor) -> nnx.State[Any, Any]:
-    gradients: nnx.State[Any, Any] = nnx.grad(objective_of)(model, x, noise)
+    def objective(model: VAE) -> Tensor:
+        reconstruction, kl = model.negative_elbo(x, noise)
+        return (reconstruction + kl).sum()
+
+    gradients: nnx.State[Any, Any] = nnx.grad(objective)(model)
     return gradients
 
 

@@ -38,9 +38,7 @@ def _linear(in_features: int, out_features: int, dtype: str, rngs: nnx.Rngs) -> 
 class Encoder(nnx.Module):
     """q(z|x): images to the mean and log-variance of a normal distribution."""
 
-    def __init__(
-        self, input_dim: int, hidden_dim: int, latent_dim: int, *, dtype: str = "float32", rngs: nnx.Rngs
-    ) -> None:
+    def __init__(self, input_dim: int, hidden_dim: int, latent_dim: int, dtype: str, rngs: nnx.Rngs) -> None:
         self.fc1 = _linear(input_dim, hidden_dim, dtype, rngs)
         self.fc2_mu = _linear(hidden_dim, latent_dim, dtype, rngs)
         self.fc2_logvar = _linear(hidden_dim, latent_dim, dtype, rngs)
@@ -54,9 +52,7 @@ class Encoder(nnx.Module):
 class Decoder(nnx.Module):
     """p(x|z): latents to the logits of a Bernoulli distribution for each pixel."""
 
-    def __init__(
-        self, input_dim: int, hidden_dim: int, latent_dim: int, *, dtype: str = "float32", rngs: nnx.Rngs
-    ) -> None:
+    def __init__(self, input_dim: int, hidden_dim: int, latent_dim: int, dtype: str, rngs: nnx.Rngs) -> None:
         self.fc3 = _linear(latent_dim, hidden_dim, dtype, rngs)
         self.fc4 = _linear(hidden_dim, input_dim, dtype, rngs)
 
@@ -79,8 +75,8 @@ class VAE(nnx.Module):
         rngs: nnx.Rngs | None = None,
     ) -> None:
         self.rngs = rngs = nnx.Rngs(0) if rngs is None else rngs
-        self.encoder = Encoder(input_dim, hidden_dim, latent_dim, dtype=dtype, rngs=rngs)
-        self.decoder = Decoder(input_dim, hidden_dim, latent_dim, dtype=dtype, rngs=rngs)
+        self.encoder = Encoder(input_dim, hidden_dim, latent_dim, dtype, rngs)
+        self.decoder = Decoder(input_dim, hidden_dim, latent_dim, dtype, rngs)
 
     def reparameterize(self, mu: Tensor, logvar: Tensor, noise: Tensor | None = None) -> Tensor:
         """(B, L) each -> z (B, L); noise from the model's own generator where none is given."""
@@ -133,12 +129,9 @@ def adam(
         count = state.count + 1
         m = jax.tree.map(lambda m, g: b1 * m + (1 - b1) * g, state.mu, gradients)
         v = jax.tree.map(lambda v, g: b2 * v + (1 - b2) * g**2, state.nu, gradients)
-        correction1, correction2 = (-jnp.expm1(count * math.log(beta)) for beta in (b1, b2))
-
-        def step(m: Tensor, v: Tensor) -> Tensor:
-            return -learning_rate * (m / correction1) / (jnp.sqrt(v / correction2) + eps)
-
-        return jax.tree.map(step, m, v), optax.ScaleByAdamState(count=count, mu=m, nu=v)
+        c1, c2 = (-jnp.expm1(count * math.log(beta)) for beta in (b1, b2))  # 1 - beta^t
+        steps = jax.tree.map(lambda m, v: -learning_rate * (m / c1) / (jnp.sqrt(v / c2) + eps), m, v)
+        return steps, optax.ScaleByAdamState(count=count, mu=m, nu=v)
 
     return optax.GradientTransformation(optax.scale_by_adam().init, update)
 
@@ -162,13 +155,12 @@ def train(
 @nnx.jit
 def update(model: VAE, optimizer: nnx.Optimizer[VAE], x: Tensor, noise: Tensor | None = None) -> Tensor:
     """One step of the optimizer. Returns the objective, summed over the batch, as it was before."""
+
+    def objective_of(model: VAE) -> Tensor:
+        reconstruction, kl = model.negative_elbo(x, noise)
+        return (reconstruction + kl).sum()
+
     objective: Tensor
-    objective, gradients = nnx.value_and_grad(objective_of)(model, x, noise)
+    objective, gradients = nnx.value_and_grad(objective_of)(model)
     optimizer.update(model, gradients)
     return objective
-
-
-def objective_of(model: VAE, x: Tensor, noise: Tensor | None = None) -> Tensor:
-    """x (B, D) -> the objective, summed over the batch."""
-    reconstruction, kl = model.negative_elbo(x, noise)
-    return (reconstruction + kl).sum()

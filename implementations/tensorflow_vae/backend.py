@@ -11,14 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
-from vae_rosetta.implementations.tensorflow_vae.model import (
-    VAE,
-    Adam,
-    Tensor,
-    loss_function,
-    objective_and_gradients,
-    update,
-)
+from vae_rosetta.implementations.tensorflow_vae.model import VAE, Adam, Tensor, loss_function, update
 from vae_rosetta.shared import checks, parameters, spec, stream
 from vae_rosetta.shared.contract import Array, Held, Losses, Tensors
 
@@ -172,7 +165,11 @@ class Model:
 
     @tf.function(reduce_retracing=True)
     def _gradients(self, x: Tensor, noise: Tensor) -> list[Tensor]:
-        return objective_and_gradients(self._vae, x, noise)[1]
+        with tf.GradientTape() as tape:
+            reconstruction, kl = self._vae.negative_elbo(x, noise)
+            objective = tf.reduce_sum(reconstruction + kl)
+        gradients: list[Tensor] = tape.gradient(objective, self._vae.trainable_variables)
+        return gradients
 
     @tf.function(reduce_retracing=True)
     def _generate(self, z: Tensor) -> Tensor:

@@ -129,24 +129,17 @@ class Adam(keras.optimizers.Adam):
         super().__init__(learning_rate=learning_rate, epsilon=epsilon, **kwargs)
 
     def update_step(self, gradient: Tensor, variable: Tensor, learning_rate: Tensor) -> None:
-        dtype = variable.dtype
-        step = tf.cast(self.iterations + 1, dtype)
         # 1 - beta^t without cancellation: in float32 it would be off by 1e-5 at first, by 3e-6 after 3,000 steps.
-        correction1 = -tf.math.expm1(step * math.log(self.beta_1))
-        correction2 = -tf.math.expm1(step * math.log(self.beta_2))
-        m = self._momentums[self._get_variable_index(variable)]
-        v = self._velocities[self._get_variable_index(variable)]
+        step = tf.cast(self.iterations + 1, variable.dtype)
+        c1, c2 = (-tf.math.expm1(step * math.log(beta)) for beta in (self.beta_1, self.beta_2))
+        m, v = (moments[self._get_variable_index(variable)] for moments in (self._momentums, self._velocities))
         m.assign(self.beta_1 * m + (1 - self.beta_1) * gradient)
         v.assign(self.beta_2 * v + (1 - self.beta_2) * tf.square(gradient))
-        update = (m / correction1) / (tf.sqrt(v / correction2) + self.epsilon)
-        variable.assign_sub(tf.cast(learning_rate, dtype) * update)
+        variable.assign_sub(tf.cast(learning_rate, variable.dtype) * (m / c1) / (tf.sqrt(v / c2) + self.epsilon))
 
 
 def train(
-    model: VAE,
-    data_loader: Iterable[Any],
-    optimizer: keras.optimizers.Optimizer,
-    noise: Iterable[Tensor] | None = None,
+    model: VAE, data_loader: Iterable[Any], optimizer: keras.Optimizer, noise: Iterable[Tensor] | None = None
 ) -> float:
     """One epoch over a loader of images (B, D), alone or before their labels. Returns the average loss per image.
 
@@ -165,16 +158,11 @@ def train(
 
 
 @tf.function(jit_compile=True)
-def update(model: VAE, optimizer: keras.optimizers.Optimizer, x: Tensor, noise: Tensor) -> Tensor:
+def update(model: VAE, optimizer: keras.Optimizer, x: Tensor, noise: Tensor) -> Tensor:
     """One step of the optimizer. Returns the objective, summed over the batch, as it was before."""
-    objective, gradients = objective_and_gradients(model, x, noise)
-    optimizer.apply_gradients(zip(gradients, model.trainable_variables, strict=True))
-    return objective
-
-
-def objective_and_gradients(model: VAE, x: Tensor, noise: Tensor) -> tuple[Tensor, list[Tensor]]:
-    """The objective, summed over the batch, and its gradients in the order of `trainable_variables`."""
     with tf.GradientTape() as tape:
         reconstruction, kl = model.negative_elbo(x, noise)
         objective = tf.reduce_sum(reconstruction + kl)
-    return objective, tape.gradient(objective, model.trainable_variables)
+    gradients = tape.gradient(objective, model.trainable_variables)
+    optimizer.apply_gradients(zip(gradients, model.trainable_variables, strict=True))
+    return objective

@@ -16,21 +16,6 @@ from vae_rosetta.shared.contract import Array
 
 _HIDE_OURS = "import sys; sys.modules['vae_rosetta'] = None; import lifted; vae = lifted.VAE(784, 20)"
 _TRAINS = "first, *_, last = [lifted.train(vae, loader, optimizer) for _ in range(30)]; print(first, last)"
-_LIFTED = {  # what a reader of the file writes beside it
-    "torch": f"""import torch
-optimizer = torch.optim.Adam(vae.parameters(), lr=1e-3)
-loader = [torch.linspace(0, 1, 784).repeat(8, 1)]
-{_TRAINS}""",
-    "tensorflow": f"""import tensorflow as tf
-optimizer = lifted.Adam(1e-3)
-loader = [tf.tile(tf.linspace(0.0, 1.0, 784)[None], (8, 1))]
-{_TRAINS}""",
-    "jax": f"""import jax.numpy as jnp
-from flax import nnx
-optimizer = nnx.Optimizer(vae, lifted.adam(1e-3), wrt=nnx.Param)
-loader = [jnp.tile(jnp.linspace(0, 1, 784), (8, 1))]
-{_TRAINS}""",
-}
 PACKAGES = {port.word: set(port.packages) for port in FRAMEWORKS}
 
 
@@ -148,7 +133,7 @@ def test_model_file_stands_alone_and_trains(framework: Any, tmp_path: Path) -> N
     """The whole file, copied into an empty folder, where this project cannot be imported."""
     source = Path(framework.module.__file__).with_name("model.py")
     (tmp_path / "lifted.py").write_bytes(source.read_bytes())
-    (tmp_path / "run.py").write_text(f"{_HIDE_OURS}\n{_LIFTED[framework.name]}", encoding="utf-8")
+    (tmp_path / "run.py").write_text(f"{_HIDE_OURS}\n{framework.LIFTED}{_TRAINS}", encoding="utf-8")
     run = subprocess.run([sys.executable, "run.py"], cwd=tmp_path, capture_output=True, text=True, timeout=120)
     assert run.returncode == 0, run.stderr
     first, last = map(float, run.stdout.split())
