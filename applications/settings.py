@@ -4,9 +4,9 @@ import json
 import reprlib
 import shlex
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import MISSING, asdict, dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Final, NamedTuple, get_args, get_origin, get_type_hints
 
 from vae_rosetta.applications import protocol
 from vae_rosetta.applications.protocol import Protocol
@@ -19,27 +19,65 @@ from vae_rosetta.shared.spec import Sizes
 Json = dict[str, Any]
 
 
+class _Kind(NamedTuple):
+    """What a field's value must be in the file."""
+
+    expected: str
+    fits: Callable[[Any], bool]
+    made: Callable[[Any], Any] = lambda value: value  # what it becomes
+
+
+def _is_whole(value: Any, least: int, below: float = float("inf")) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and least <= value < below
+
+
+def _is_shape(value: Any) -> bool:
+    return value is None or (isinstance(value, list) and len(value) == 2 and all(_is_whole(n, 1) for n in value))
+
+
+def _are_texts(value: Any) -> bool:
+    return isinstance(value, dict) and all(isinstance(text, str) for text in value.values())
+
+
+_Text = Annotated[str, _Kind("text", lambda value: isinstance(value, str))]
+_Texts = Annotated[Mapping[str, str], _Kind("an object of texts", _are_texts)]
+_Whole = Annotated[int, _Kind("a whole number, 0 or more", lambda value: _is_whole(value, 0))]
+_Count = Annotated[int, _Kind("a whole number, 1 or more", lambda value: _is_whole(value, 1))]
+_Seed = Annotated[int, _Kind("a whole number from 0 to 2**64 - 1", lambda value: _is_whole(value, 0, 2**64))]
+_Shape = Annotated[tuple[int, int] | None, _Kind("height and width, or null", _is_shape, lambda v: v and tuple(v))]
+_Binarise = Annotated[
+    str, _Kind(f"one of {', '.join(protocol.TRAINABLE)}", lambda value: value in list(protocol.TRAINABLE))
+]
+_Folder = Annotated[
+    Path | None, _Kind("a folder or null", lambda value: isinstance(value, str | None), lambda v: v and Path(v))
+]
+
+# Keys that a file may lack: pixels could not be binarised at first, and what `vae evaluate anomaly --keep` wrote had
+# nothing that only an interrupted run needs.
+_AT_FIRST: Final[Json] = {"binarise": "none"}
+_KEPT_AT_FIRST: Final[Json] = {"device": "auto", "describe": {}, "earlier": []}
+
+
 @dataclass(frozen=True)
 class Settings:
     """The options of `vae train` that decide the result."""
 
-    backend: str
-    data: str
-    data_dir: Path | None
-    binarise: str
-    epochs: int
-    batch_size: int
-    seed: int
-    latent_dim: int
-    hidden_dim: int
-    device: str
-    dtype: str
+    backend: _Text
+    data: _Text
+    data_dir: _Folder
+    binarise: _Binarise
+    epochs: _Count
+    batch_size: _Count
+    seed: _Seed
+    latent_dim: _Count
+    hidden_dim: _Count
+    device: _Text
+    dtype: _Text
 
     def command(self) -> str:
         """The command that does this run again, from the start."""
-        options = (
-            (f"--{name.replace('_', '-')}", str(value)) for name, value in _plain(self).items() if value is not None
-        )
+        given = {name: value for name, value in asdict(self).items() if value is not None}
+        options = ((f"--{name.replace('_', '-')}", str(value)) for name, value in given.items())
         return shlex.join(["vae", "train", *(word for option in options for word in option)])
 
 
@@ -47,12 +85,17 @@ class Settings:
 class TrainedOn:
     """The data set of a run."""
 
-    sha256: str
-    train: int  # images
-    test: int
-    pixels: int  # of an image
-    image_shape: tuple[int, int] | None  # height and width, if known
-    protocol: str  # what was done to its pixels before the run had them
+    sha256: _Text
+    train: _Count  # images
+    test: _Count
+    pixels: _Count  # of an image
+    image_shape: _Shape  # height and width, if known
+    protocol: _Text  # what was done to its pixels before the run had them
+
+    def __post_init__(self) -> None:
+        shape = self.image_shape
+        if shape is not None and shape[0] * shape[1] != self.pixels:
+            raise ValueError(f"image_shape: got {list(shape)}; expected height and width of {self.pixels} pixels")
 
     @classmethod
     def of(cls, data: Dataset) -> "TrainedOn":
@@ -62,50 +105,51 @@ class TrainedOn:
 
 
 @dataclass(frozen=True)
-class Earlier:
-    """What did the first epochs of a run that was resumed."""
-
-    epochs_done: int
-    backend: str
-    device: str
-    describe: Mapping[str, str]
-    versions: Mapping[str, str]
-
-
-@dataclass(frozen=True)
 class Pixels:
     """What was done to grey pixels, in words."""
 
-    train: str
-    test: str
+    train: _Text
+    test: _Text
+
+
+@dataclass(frozen=True)
+class Earlier:
+    """What did the first epochs of a run that was resumed."""
+
+    epochs_done: _Whole
+    backend: _Text
+    device: _Text
+    describe: _Texts
+    versions: _Texts
 
 
 @dataclass(frozen=True)
 class Config:
     """`config.json`: all that is needed to repeat a run, and how far it has come."""
 
-    spec: str
     settings: Settings
+    spec: _Text
     dataset: TrainedOn
-    pixels: Pixels | None  # None: a run from before pixels could be binarised
-    epochs_done: int
-    describe: Mapping[str, str]  # the backend's `describe()`, where it ran
-    versions: Mapping[str, str]
-    earlier: tuple[Earlier, ...] = ()  # one for each time that the run was resumed
-    without_digit: int | None = None  # class that was left out, by `vae evaluate anomaly`
+    epochs_done: _Whole
+    describe: _Texts  # the backend's `describe()`, where it ran
+    versions: _Texts
+    earlier: tuple[Earlier, ...]  # one for each time that the run was resumed
+    protocol: Pixels | None = None  # None: a run from before pixels could be binarised
+    without_digit: _Whole | None = None  # class that was left out, by `vae evaluate anomaly`
 
     @classmethod
     def of(cls, settings: Settings, data: Dataset, backend: Backend) -> "Config":
         """The config of a run before its first epoch."""
         device = {} if settings.device == "auto" else {"device": settings.device}
         return cls(
-            spec=spec.VERSION,
             settings=settings,
+            spec=spec.VERSION,
             dataset=TrainedOn.of(data),
-            pixels=Pixels(protocol.trained_on(settings.binarise), tested_on(settings).words(data.test)),
             epochs_done=0,
             describe={**backend.describe(), **device},
             versions=versions(settings.backend),
+            earlier=(),
+            protocol=Pixels(protocol.trained_on(settings.binarise), tested_on(settings).words(data.test)),
         )
 
     @property
@@ -119,22 +163,21 @@ class Config:
         Raises:
             OSError: it cannot be written.
         """
+        command = {"command": self.settings.command()} if self.without_digit is None else {}
+        without = {} if self.without_digit is None else {"without_digit": self.without_digit}
         document = {
             "spec": self.spec,
-            "command": self.settings.command() if self.without_digit is None else None,
-            **_plain(self.settings),
-            "without_digit": self.without_digit,
+            **command,
+            **asdict(self.settings),
+            **without,
             "dataset": asdict(self.dataset),
-            "protocol": self.pixels and asdict(self.pixels),
+            **({} if self.protocol is None else {"protocol": asdict(self.protocol)}),
             "epochs_done": self.epochs_done,
             "describe": dict(self.describe),
             "versions": dict(self.versions),
             "earlier": [asdict(each) for each in self.earlier],
         }
-        for name in ("command", "without_digit", "protocol"):  # that not every run has
-            if document[name] is None:
-                del document[name]
-        files.write_text(path, json.dumps(document, indent=2) + "\n")
+        files.write_text(path, json.dumps(document, indent=2, default=str) + "\n")  # str: of a Path
 
     @classmethod
     def read(cls, path: Path) -> "Config":
@@ -148,7 +191,12 @@ class Config:
             document = json.loads(path.read_text(encoding="utf-8"))
         except (ValueError, RecursionError) as error:
             raise ValueError(f"{path}: damaged ({type(error).__name__}: {error})") from None
-        return _config(_Fields(str(path), document))
+        if isinstance(document, dict):
+            kept = _KEPT_AT_FIRST | {"epochs_done": document.get("epochs")} if "without_digit" in document else {}
+            document = _AT_FIRST | kept | document
+        settings = _decoded(Settings, document, str(path))
+        config: Config = _decoded(cls, document | {"settings": settings}, str(path))
+        return config
 
 
 def tested_on(settings: Settings) -> Protocol:
@@ -156,136 +204,40 @@ def tested_on(settings: Settings) -> Protocol:
     return protocol.held_out(settings.binarise, settings.seed)
 
 
-def _plain(settings: Settings) -> Json:
-    """The settings as JSON has them."""
-    return {name: str(value) if isinstance(value, Path) else value for name, value in asdict(settings).items()}
+def _decoded(kind: Any, value: Any, where: str) -> Any:
+    """`value`, out of JSON, as the type `kind`: an annotated one, a dataclass of such, or a tuple of dataclasses.
+
+    Raises:
+        ValueError: it is not of that kind; the message begins with `where`.
+    """
+    check = _kind(kind)
+    if not check.fits(value):
+        raise ValueError(f"{where}: got {reprlib.repr(value)}; expected {check.expected}")
+    if get_origin(kind) is tuple:
+        return tuple(_decoded(get_args(kind)[0], each, where) for each in value)
+    if get_origin(kind) is Annotated:
+        return check.made(value)
+    hints, found = get_type_hints(kind, include_extras=True), {}
+    for field in fields(kind):
+        hint, here = hints[field.name], f"{where}: {field.name}"
+        if type(None) in get_args(hint):  # for what need not be in the file
+            hint = get_args(hint)[0]
+        if isinstance(value.get(field.name), Settings):
+            found[field.name] = value[field.name]
+        elif field.name in value:
+            found[field.name] = _decoded(hint, value[field.name], here)
+        elif field.default is MISSING:
+            raise ValueError(f"{here}: missing; expected {_kind(hint).expected}")
+    try:
+        return kind(**found)
+    except ValueError as error:
+        raise ValueError(f"{where}: {error}") from None
 
 
-class _Fields:
-    """The fields of a JSON object, each taken by name and checked."""
-
-    def __init__(self, where: str, found: object) -> None:
-        if not isinstance(found, dict):
-            raise ValueError(f"{where}: got {reprlib.repr(found)}; expected an object")
-        self._where, self._found = where, found
-
-    def __contains__(self, name: str) -> bool:
-        return name in self._found
-
-    def take(self, name: str, fits: Callable[[Any], bool], expected: str, *absent: Any) -> Any:
-        """The field `name`; `absent` is what it is where the object lacks it, if it may."""
-        if name not in self._found:
-            if absent:
-                return absent[0]
-            raise ValueError(f"{self._where}: {name}: missing; expected {expected}")
-        if not fits(value := self._found[name]):
-            raise ValueError(f"{self._where}: {name}: got {reprlib.repr(value)}; expected {expected}")
-        return value
-
-    def text(self, name: str, *absent: str) -> str:
-        """A string."""
-        return str(self.take(name, lambda value: isinstance(value, str), "text", *absent))
-
-    def one_of(self, name: str, known: tuple[str, ...], *absent: str) -> str:
-        """One of some strings."""
-        return str(self.take(name, lambda value: value in known, f"one of {', '.join(known)}", *absent))
-
-    def folder(self, name: str) -> Path | None:
-        """The path of a folder, if there is one."""
-        found = self.take(name, lambda value: value is None or isinstance(value, str), "a folder or null")
-        return None if found is None else Path(found)
-
-    def seed(self, name: str) -> int:
-        """A seed of the portable stream."""
-        expected = "a whole number from 0 to 2**64 - 1"
-        return int(self.take(name, lambda value: _is_whole(value) and 0 <= value < 2**64, expected))
-
-    def whole(self, name: str, least: int, *absent: int) -> int:
-        """A whole number of at least `least`."""
-        expected = f"a whole number, {least} or more"
-        return int(self.take(name, lambda value: _is_whole(value) and value >= least, expected, *absent))
-
-    def texts(self, name: str, *absent: Mapping[str, str]) -> dict[str, str]:
-        """An object of strings."""
-
-        def fits(value: Any) -> bool:
-            return isinstance(value, dict) and all(isinstance(each, str) for each in value.values())
-
-        return dict(self.take(name, fits, "an object of texts", *absent))
-
-    def within(self, name: str) -> "_Fields":
-        """The fields of the object `name`."""
-        return _Fields(f"{self._where}: {name}", self.take(name, lambda _: True, "an object"))
-
-    def list_within(self, name: str, *absent: list[Any]) -> "list[_Fields]":
-        """The fields of each object in the list `name`."""
-        found = self.take(name, lambda value: isinstance(value, list), "a list", *absent)
-        return [_Fields(f"{self._where}: {name}", each) for each in found]
-
-
-def _is_whole(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
-
-
-def _config(fields: _Fields) -> Config:
-    # What `vae evaluate anomaly --keep` wrote at first lacks what only an interrupted run would need.
-    kept = "without_digit" in fields
-    spec_version, settings = fields.text("spec"), _settings(fields, kept)
-    pixels = fields.within("protocol") if "protocol" in fields else None
-    return Config(
-        spec=spec_version,
-        settings=settings,
-        dataset=_trained_on(fields.within("dataset")),
-        pixels=None if pixels is None else Pixels(pixels.text("train"), pixels.text("test")),
-        epochs_done=fields.whole("epochs_done", 0, *([settings.epochs] if kept else [])),
-        describe=fields.texts("describe", *([{}] if kept else [])),
-        versions=fields.texts("versions"),
-        earlier=tuple(map(_earlier, fields.list_within("earlier", *([[]] if kept else [])))),
-        without_digit=fields.whole("without_digit", 0) if kept else None,
-    )
-
-
-def _settings(fields: _Fields, kept: bool) -> Settings:
-    return Settings(
-        backend=fields.text("backend"),
-        data=fields.text("data"),
-        data_dir=fields.folder("data_dir"),
-        binarise=fields.one_of("binarise", protocol.TRAINABLE, "none"),  # runs were grey before there was a choice
-        epochs=fields.whole("epochs", 1),
-        batch_size=fields.whole("batch_size", 1),
-        seed=fields.seed("seed"),
-        latent_dim=fields.whole("latent_dim", 1),
-        hidden_dim=fields.whole("hidden_dim", 1),
-        device=fields.text("device", *(["auto"] if kept else [])),
-        dtype=fields.text("dtype"),
-    )
-
-
-def _trained_on(fields: _Fields) -> TrainedOn:
-    pixels = fields.whole("pixels", 1)
-
-    def is_shape(value: Any) -> bool:
-        if value is None:
-            return True
-        sides = isinstance(value, list) and len(value) == 2 and all(_is_whole(side) and side > 0 for side in value)
-        return sides and value[0] * value[1] == pixels
-
-    shape = fields.take("image_shape", is_shape, f"height and width of {pixels} pixels, or null")
-    return TrainedOn(
-        sha256=fields.text("sha256"),
-        train=fields.whole("train", 1),
-        test=fields.whole("test", 1),
-        pixels=pixels,
-        image_shape=shape and (shape[0], shape[1]),
-        protocol=fields.text("protocol"),
-    )
-
-
-def _earlier(fields: _Fields) -> Earlier:
-    return Earlier(
-        epochs_done=fields.whole("epochs_done", 0),
-        backend=fields.text("backend"),
-        device=fields.text("device"),
-        describe=fields.texts("describe"),
-        versions=fields.texts("versions"),
-    )
+def _kind(kind: Any) -> _Kind:
+    """What a value of the type `kind` must be in the file."""
+    if get_origin(kind) is Annotated:
+        check: _Kind = kind.__metadata__[0]
+        return check
+    of, expected = (list, "a list") if get_origin(kind) is tuple else (dict, "an object")
+    return _Kind(expected, lambda value: isinstance(value, of))

@@ -39,6 +39,6 @@ def config_of() -> Callable[..., Config]:
         }
         dataset = TrainedOn.of(datasets.load(data))
         chosen = Settings(**settings | others)
-        return Config("1.0", chosen, dataset, Pixels("grey", "grey"), chosen.epochs, {"framework": "numpy"}, {})
+        return Config(chosen, "1.0", dataset, chosen.epochs, {"framework": "numpy"}, {}, (), Pixels("grey", "grey"))
 
     return call

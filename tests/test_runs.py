@@ -34,10 +34,11 @@ CONFIG = settings.Config(
         dtype="float32",
     ),
     dataset=settings.TrainedOn("0" * 64, train=10, test=2, pixels=6, image_shape=(2, 3), protocol="grey"),
-    pixels=settings.Pixels("grey", "grey"),
     epochs_done=0,
     describe={"framework": "numpy"},
     versions={"python": "3"},
+    earlier=(),
+    protocol=settings.Pixels("grey", "grey"),
 )
 
 

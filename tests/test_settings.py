@@ -36,10 +36,10 @@ def test_a_config_is_written_as_it_was_read(tmp_path: Path) -> None:
 
 def test_a_run_from_before_pixels_could_be_binarised_is_grey() -> None:
     config = Config.read(OLD / "before-binarise.json")
-    assert (config.settings.binarise, config.pixels) == ("none", None)
+    assert (config.settings.binarise, config.protocol) == ("none", None)
     assert (config.sizes, config.settings.seed, config.epochs_done) == (Sizes(), 3, 10)
     now = Config.read(OLD / "binarised.json")
-    grey = replace(now, settings=replace(now.settings, binarise="none"), pixels=None)
+    grey = replace(now, settings=replace(now.settings, binarise="none"), protocol=None)
     assert config == grey
 
 
@@ -50,7 +50,7 @@ def test_a_kept_model_of_leave_one_out_is_a_whole_run() -> None:
 
 
 def test_what_only_some_runs_have_is_not_written(config_of: Callable[..., Config], tmp_path: Path) -> None:
-    config = replace(Config.read(OLD / "without-digit.json"), pixels=Pixels("grey", "grey"))
+    config = replace(Config.read(OLD / "without-digit.json"), protocol=Pixels("grey", "grey"))
     config.write(tmp_path / "config.json")
     written = json.loads((tmp_path / "config.json").read_text())
     assert "command" not in written  # vae train leaves no digit out
@@ -74,7 +74,8 @@ WRONG: list[tuple[str, Any, str]] = [
     ("protocol", None, "got None; expected an object"),
     ("dataset", None, "got None; expected an object"),
     ("dataset.pixels", "many", "got 'many'; expected a whole number, 1 or more"),
-    ("dataset.image_shape", [2, 2], "got [2, 2]; expected height and width of 784 pixels, or null"),
+    ("dataset.image_shape", [2, 2], "got [2, 2]; expected height and width of 784 pixels"),
+    ("dataset.image_shape", [28], "got [28]; expected height and width, or null"),
     ("dataset.sha256", 7, "got 7; expected text"),
 ]
 

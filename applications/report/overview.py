@@ -84,7 +84,7 @@ def _data_name(run: Shown) -> str:
 
 def _data_words(run: Shown) -> str:
     """The data set and what was done to its pixels."""
-    pixels = run.config.pixels
+    pixels = run.config.protocol
     if pixels is None:
         words = run.config.dataset.protocol
     else:

@@ -119,20 +119,18 @@ def read_result(path: Path, label: str, formats: Collection[str | int], needed: 
 
 def _curve(run: Run) -> Curve:
     metrics = run.metrics()[: run.config.epochs_done]
-    with reading(run.folder / runs.METRICS):
-        if not metrics:
-            raise ValueError("no epoch")
-        tests = [line["test"] or {} for line in metrics]
-        parts = (
-            [line["epoch"] for line in metrics],
-            [line["train"]["objective"] for line in metrics],
-            *([test.get(name, np.nan) for test in tests] for name in ("objective", "reconstruction", "kl")),
-            [line["images_per_second"] for line in metrics],
-            [objective for line in metrics for objective in line["step_objectives"]],
-        )
-        numbers = [np.array(part, dtype=np.float64) for part in parts]
-        epoch, train, test, reconstruction, kl, rate, steps = numbers
-        return Curve(epoch, train, test, reconstruction, kl, rate, steps, len(metrics[0]["step_objectives"]))
+    if not metrics:
+        raise ValueError(f"{run.folder / runs.METRICS}: got no epoch; expected at least one")
+    tests = [line["test"] or {} for line in metrics]
+    parts = (
+        [line["epoch"] for line in metrics],
+        [line["train"]["objective"] for line in metrics],
+        *([test.get(name, np.nan) for test in tests] for name in ("objective", "reconstruction", "kl")),
+        [line["images_per_second"] for line in metrics],
+        [objective for line in metrics for objective in line["step_objectives"]],
+    )
+    epoch, train, test, reconstruction, kl, rate, steps = (np.array(part, dtype=np.float64) for part in parts)
+    return Curve(epoch, train, test, reconstruction, kl, rate, steps, len(metrics[0]["step_objectives"]))
 
 
 def _labels(found: Sequence[Run]) -> list[str]:

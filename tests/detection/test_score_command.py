@@ -264,7 +264,7 @@ def _damaged_config(folder: Path) -> None:
         (_no_config, "normal: got none, and no config.json beside"),
         (lambda folder: (folder / "data.npz").unlink(), "normal: got none, and the run's own data cannot be had"),
         (_other_data, "as the run had; "),
-        (_damaged_config, "config.json: spec: missing; expected text"),
+        (_damaged_config, "config.json: backend: missing; expected text"),
     ],
     ids=["no config", "data gone", "other data", "damaged config"],
 )

@@ -225,7 +225,7 @@ def test_a_damaged_config_is_told(evaluate: Call, template: Path, tmp_path: Path
     (tmp_path / runs.CONFIG).write_text("{}")
     result = evaluate(weights=tmp_path)
     assert result.exit_code == 2
-    assert result.stderr == f"Error: {tmp_path / runs.CONFIG}: spec: missing; expected text\n"
+    assert result.stderr == f"Error: {tmp_path / runs.CONFIG}: backend: missing; expected text\n"
 
 
 def test_weights_of_another_model_than_the_runs_are_told(evaluate: Call, template: Path, tmp_path: Path) -> None:

@@ -130,8 +130,8 @@ def test_a_file_of_another_kind_is_told_in_the_page(
     ("name", "text", "message"),
     [
         ("config.json", "{", "damaged (JSONDecodeError"),
-        ("config.json", "{}", "spec: missing; expected text"),
-        ("metrics.jsonl", "", "damaged (ValueError: no epoch)"),
+        ("config.json", "{}", "backend: missing; expected text"),
+        ("metrics.jsonl", "", "got no epoch; expected at least one"),
         ("metrics.jsonl", '{"epoch": 1}\n', "line 1: damaged (KeyError: "),
         ("metrics.jsonl", "nothing", "line 1: damaged (JSONDecodeError"),
         ("weights.safetensors", "nothing", "not a readable safetensors file"),

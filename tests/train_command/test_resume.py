@@ -63,7 +63,7 @@ def test_a_run_from_before_there_was_a_choice_goes_on_grey(
         _forget(finished / runs.CONFIG, name)
     assert train("--resume", finished, "--epochs", 3).exit_code == 0
     assert_same_run(finished, run(data, tmp_path / "whole", 3))
-    assert runs.read(finished).config.pixels == Pixels("grey", "grey")
+    assert runs.read(finished).config.protocol == Pixels("grey", "grey")
 
 
 def test_resume_of_a_finished_run_draws_the_pictures_and_leaves_the_rest(finished: Path, train: Train) -> None:
@@ -214,7 +214,7 @@ def _truncate(path: Path) -> None:
         (lambda folder: shutil.copy(folder / runs.WEIGHTS, folder / runs.STATE), "state.safetensors: state: missing"),
         (lambda folder: _truncate(folder / runs.CONFIG), "config.json: damaged"),
         (lambda folder: (folder / runs.CONFIG).write_text("[]"), "config.json: got []; expected an object"),
-        (lambda folder: (folder / runs.CONFIG).write_text("{}"), "config.json: spec: missing; expected text"),
+        (lambda folder: (folder / runs.CONFIG).write_text("{}"), "config.json: backend: missing; expected text"),
         (lambda folder: _forget(folder / runs.CONFIG, "earlier"), "config.json: earlier: missing; expected a list"),
         (lambda folder: _truncate(folder / runs.METRICS), "metrics.jsonl: line 2: damaged"),
         (lambda folder: _misspell(folder / runs.METRICS), "metrics.jsonl: line 1: damaged (KeyError: 'train')"),
