@@ -5,8 +5,9 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
-from vae_rosetta.conformance.explainer import CAUSES, Explanation, Finding, same_bug
+from vae_rosetta.conformance.explainer import Explanation, Finding, same_bug
 from vae_rosetta.conformance.outcome import Fault, named
+from vae_rosetta.shared.bugs import BUGS
 
 Key = tuple[str, str | None]  # a case and its precision
 
@@ -27,9 +28,15 @@ def listed(explained: Iterable[tuple[Mapping[str, Any], Explanation]]) -> list[d
             details.setdefault(same_bug(finding), []).append(finding.detail)
             cases.setdefault(same_bug(finding), []).append(entry)
     return [
-        {"cause": bug.cause, "detail": _common(details[bug]), **CAUSES[bug.cause]._asdict(), "explains": explains}
+        {"cause": bug.cause, "detail": _common(details[bug]), **_row(bug.cause), "explains": explains}
         for bug, explains in sorted(cases.items(), key=lambda item: -len(item[1]))
     ]
+
+
+def _row(name: str) -> dict[str, str]:
+    """What a certificate says of a bug."""
+    bug = BUGS[name]
+    return {"bug": bug.what, "clause": bug.clause, "pitfall": bug.pitfall, "report": bug.report, "fix": bug.fix}
 
 
 def _common(details: list[str]) -> str:

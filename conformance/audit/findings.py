@@ -5,12 +5,20 @@ import math
 from typing import Any, Final, NamedTuple
 
 from vae_rosetta.conformance.audit import hypotheses
+from vae_rosetta.shared.bugs import BUGS
 
 DECLARATIONS: Final = {  # differences that a loss on probabilities may declare (clause loss.probabilities)
     "probs-clamp100": "each log clamped at -100",
     "probs-clip1e-7": "probabilities clipped to [1e-7, 1 - 1e-7]",
 }
 UNUSED: Final = "not used"
+# What the bug is, by the clamp and by the second latent argument that were found.
+_CLAMPS: Final = {
+    "each log clamped at -100": "probabilities-clamped-at-100",
+    "probabilities clipped to [1e-7, 1 - 1e-7]": "probabilities-clipped",
+    "none": "log-of-sigmoid",
+}
+_SECOND_LATENTS: Final = {"log-std": "kl-reads-log-std", "std": "kl-reads-std", "variance": "kl-reads-variance"}
 COARSE: Final = 1e-2  # a beta known less well than this is not examined
 BETA_TOLERANCE: Final = 1e-6  # pitfall P04; wider where float32's own noise is
 
@@ -26,11 +34,21 @@ class Fault(NamedTuple):
 
 
 class Deviation(NamedTuple):
-    """A difference from the specification: the clause or pitfall it belongs to, and how to mend it."""
+    """A difference from the specification."""
 
-    what: str
-    clause: str
-    fix: str
+    what: str  # in the numbers of this loss
+    bug: str  # its id in the catalogue, `shared.bugs`
+    advice: str = ""  # how to mend this one; empty where the catalogue says all
+
+    @property
+    def fix(self) -> str:
+        """How to mend it."""
+        return self.advice or BUGS[self.bug].fix
+
+    @property
+    def places(self) -> str:
+        """Where to read on: pitfall and clause."""
+        return f"{BUGS[self.bug].pitfall}, {BUGS[self.bug].clause}"
 
 
 @dataclasses.dataclass
@@ -94,8 +112,12 @@ class Findings:
     def to_json(self) -> dict[str, Any]:
         """The same as JSON values: infinities and NaN become the strings inf, -inf and nan."""
         fields: dict[str, Any] = _plain(dataclasses.asdict(self))
-        for key, kind in (("faults", Fault), ("kl_faults", Fault), ("deviations", Deviation)):
-            fields[key] = [dict(zip(kind._fields, _plain(list(entry)), strict=True)) for entry in getattr(self, key)]
+        for key in ("faults", "kl_faults"):
+            fields[key] = [_plain(fault._asdict()) for fault in getattr(self, key)]
+        fields["deviations"] = [
+            {"what": wrong.what, "bug": wrong.bug, "clause": BUGS[wrong.bug].clause, "fix": wrong.fix}
+            for wrong in self.deviations
+        ]
         return {**fields, "conforms": self.conforms}
 
 
@@ -114,18 +136,15 @@ def _of_reconstruction(found: Findings) -> list[Deviation]:
     wrong = []
     if found.likelihood == hypotheses.PROBABILITIES and found.declared is None:
         name = next((name for name, clamp in DECLARATIONS.items() if clamp == found.clamp), None)
-        fix = f"take logits, or declare it: --declare {name}" if name else "take logits"
-        wrong.append(
-            Deviation(
-                f"the cross-entropy is computed on probabilities; clamp: {found.clamp}", "P01, loss.probabilities", fix
-            )
-        )
+        advice = f"take logits, or declare it: --declare {name}" if name else "take logits"
+        what = f"the cross-entropy is computed on probabilities; clamp: {found.clamp}"
+        wrong.append(Deviation(what, _CLAMPS.get(found.clamp, "epsilon-in-log"), advice))
     elif found.likelihood not in (hypotheses.LOGITS, hypotheses.PROBABILITIES):
-        fix = "the specification's is the cross-entropy on logits, in nats"
-        wrong.append(Deviation(f"the reconstruction is {found.likelihood}", "loss.bce.logits", fix))
+        advice = "the specification's is the cross-entropy on logits, in nats"
+        wrong.append(Deviation(f"the reconstruction is {found.likelihood}", "squared-error", advice))
     if found.sign == "maximised":
-        fix = "return -ELBO; what is maximised by name and minimised by the optimiser diverges"
-        wrong.append(Deviation("the value is to be maximised: it is the ELBO or its like", "P06, loss.objective", fix))
+        advice = "return -ELBO; what is maximised by name and minimised by the optimiser diverges"
+        wrong.append(Deviation("the value is to be maximised: it is the ELBO or its like", "sign", advice))
     return wrong
 
 
@@ -133,20 +152,18 @@ def _of_saturation(found: Findings) -> list[Deviation]:
     wrong = []
     if found.declared is not None and found.clamp != DECLARATIONS[found.declared]:
         what = f"declared {found.declared}: {DECLARATIONS[found.declared]}; found {found.clamp}"
-        wrong.append(Deviation(what, "P01, loss.probabilities", "declare what it is"))
+        wrong.append(Deviation(what, "another-clamp", "declare what it is"))
     invalid = [fault for fault in found.faults if fault.kind in ("nan", "inf", "nan gradient", "error")]
     if invalid:
-        what = f"the reconstruction at {invalid[0].where}: {describe(invalid[0])}"
-        wrong.append(Deviation(what, "P02, loss.bce.logits", "softplus(l) - x l with a stable softplus"))
+        wrong.append(Deviation(f"the reconstruction at {invalid[0].where}: {describe(invalid[0])}", "log-of-sigmoid"))
     kink = [fault for fault in found.faults if fault.kind == "gradient"]
     if kink:
-        what = f"the reconstruction at {kink[0].where}: {describe(kink[0])}"
-        wrong.append(Deviation(what, "P03, loss.bce.logits", "the framework's own softplus, not max and abs"))
+        wrong.append(Deviation(f"the reconstruction at {kink[0].where}: {describe(kink[0])}", "kink-at-zero"))
     flat = [fault for fault in found.faults if fault.kind in ("value", "zero gradient")]
     if flat and found.likelihood == hypotheses.LOGITS and found.declared is None:
         how = "is not exact" if found.clamp == "none" else f"saturates: {found.clamp}"
         what = f"the reconstruction {how}; at {flat[0].where} {describe(flat[0])}"
-        wrong.append(Deviation(what, "P01, loss.bce.logits", "compute it from logits"))
+        wrong.append(Deviation(what, _CLAMPS.get(found.clamp, "logits-clamped"), "compute it from logits"))
     return wrong
 
 
@@ -154,30 +171,34 @@ def _of_weights(found: Findings) -> list[Deviation]:
     wrong = []
     beta, scale = found.effective_beta, found.reconstruction_scale
     near = max(BETA_TOLERANCE, 5.0 * found.beta_uncertainty)
+    sides = (("pixels", found.pixel_reduction), ("latents", found.latent_reduction))
+    averaged = [side for side, reduction in sides if reduction.startswith("mean")]
     if beta is not None and found.beta_uncertainty > COARSE * max(1.0, abs(beta)):
         what = f"effective beta {_g(beta)} is known to +- {found.beta_uncertainty:.0e} only"
-        wrong.append(Deviation(what, "precision", "make the loss compute in float64 for the examination"))
+        advice = "make the loss compute in float64 for the examination"
+        wrong.append(Deviation(what, "coarse-products", advice))
     elif beta is not None and abs(beta) <= found.beta_uncertainty:
-        wrong.append(Deviation("effective beta 0: the KL term is inert", "P07, loss.kl", "add the KL to the objective"))
+        wrong.append(Deviation("effective beta 0: the KL term is inert", "inert-kl", "add the KL to the objective"))
     elif beta is not None and beta < 0:
         what = f"effective beta {_g(beta)}: the KL is rewarded"
-        wrong.append(Deviation(what, "P06, loss.kl", "objective = reconstruction + kl, where kl >= 0"))
+        wrong.append(Deviation(what, "kl-sign", "objective = reconstruction + kl, where kl >= 0"))
     elif beta is not None and abs(beta - 1) > near:
-        why = f"pixels: {found.pixel_reduction}, latents: {found.latent_reduction}"
-        sides = (("pixels", found.pixel_reduction), ("latents", found.latent_reduction))
-        averaged = [side for side, reduction in sides if reduction.startswith("mean")]
-        fix = f"sum over {' and '.join(averaged)}" if averaged else "weight the KL by 1"
-        wrong.append(Deviation(f"effective beta {_g(beta)} ({why})", "P04, loss.objective", fix))
+        what = f"effective beta {_g(beta)} ({', '.join(f'{side}: {reduction}' for side, reduction in sides)})"
+        bug = {"pixels": "pixel-mean", "latents": "kl-latent-mean"}[averaged[0]] if averaged else "kl-weight"
+        advice = f"sum over {' and '.join(averaged)}" if averaged else "weight the KL by 1"
+        wrong.append(Deviation(what, bug, advice))
     if scale is not None and abs(abs(scale) - 1) > near:
         what = f"the reconstruction is scaled by {ratio(scale, found.pixels)}: the loss is not in nats per image"
-        fix = "sum over pixels" if found.pixel_reduction.startswith("mean") else "weight the reconstruction by 1"
-        wrong.append(Deviation(what, "P04, loss.objective", fix))
+        bug, advice = "reconstruction-weight", "weight the reconstruction by 1"
+        if "pixels" in averaged:
+            bug, advice = "pixel-mean", "sum over pixels"
+        wrong.append(Deviation(what, bug, advice))
     if beta and found.kl_batch_reduction != found.batch_reduction:
         what = f"batch: {found.batch_reduction} for the reconstruction, {found.kl_batch_reduction} for the KL"
-        wrong.append(Deviation(f"{what}: beta changes with the batch size", "P04, P11", "reduce both alike"))
+        wrong.append(Deviation(f"{what}: beta changes with the batch size", "unlike-reductions"))
     elif found.batch_reduction not in ("sum", "mean", "none (one loss per sample)"):
-        what = f"batch reduction: {found.batch_reduction}"
-        wrong.append(Deviation(what, "P04, loss.objective", "sum over the batch, or mean, or one loss per sample"))
+        advice = "sum over the batch, or mean, or one loss per sample"
+        wrong.append(Deviation(f"batch reduction: {found.batch_reduction}", "batch-total", advice))
     return wrong
 
 
@@ -185,37 +206,32 @@ def _of_kl(found: Findings) -> list[Deviation]:
     wrong = []
     if found.second_latent not in (hypotheses.LOGVAR, UNUSED):
         what = f"the second latent argument is {found.second_latent}"
-        fix = "logvar, the log of the variance: std = exp(logvar / 2)"
-        wrong.append(Deviation(what, "P05, loss.kl, arch.reparameterize", fix))
+        bug = _SECOND_LATENTS.get(found.second_latent, "kl-term-missing")
+        wrong.append(Deviation(what, bug, "logvar, the log of the variance: std = exp(logvar / 2)"))
     if found.logvar_clamp != (None, None):
         low, high = (_g(bound) if bound is not None else "..." for bound in found.logvar_clamp)
-        wrong.append(
-            Deviation(f"the KL sees logvar clamped to [{low}, {high}]", "P10", "no clamp; declare it if wanted")
-        )
+        what = f"the KL sees logvar clamped to [{low}, {high}]"
+        wrong.append(Deviation(what, "logvar-clamped", "no clamp; declare it if wanted"))
     elif found.kl_faults:
         fault = found.kl_faults[0]
-        wrong.append(
-            Deviation(f"the KL at {fault.where}: {describe(fault)}", "P10, loss.kl", "the formula as it stands")
-        )
+        wrong.append(Deviation(f"the KL at {fault.where}: {describe(fault)}", "kl-not-finite"))
     terms = {name: weights for name, weights in found.elements.items() if name != found.total}
     logged = [name for name, weights in terms.items() if not weights["reconstruction"] and (weights["kl"] or 0.0) < 0.0]
     if logged and found.sign == "minimised":
         what = f"{', '.join(logged)} is the KL with the wrong sign"
-        wrong.append(Deviation(what, "P06", "a KL divergence is never negative"))
+        wrong.append(Deviation(what, "kl-sign", "a KL divergence is never negative"))
     return wrong
 
 
 def _of_the_rest(found: Findings) -> list[Deviation]:
-    wrong = [Deviation(what, "loss.objective", "the sum of one formula over all elements") for what in found.irregular]
+    wrong = [Deviation(what, "unequal-weights") for what in found.irregular]
     if found.swapped:
-        what = f"arguments swapped: {', '.join(found.swapped)}"
-        fix = "torch takes (input, target), Keras (y_true, y_pred), optax (logits, labels)"
-        wrong.append(Deviation(what, "P08", fix))
+        wrong.append(Deviation(f"arguments swapped: {', '.join(found.swapped)}", "swapped-arguments"))
     if abs(found.constant) > 0.0:
         what = f"a constant of {_g(found.constant)} per image is added{found.constant_is}"
-        wrong.append(Deviation(what, "loss.objective", "no effect on training; leave it out of what is reported"))
+        wrong.append(Deviation(what, "constant-added"))
     if found.mutates:
-        wrong.append(Deviation(f"changes its argument {', '.join(found.mutates)}", "input", "compute out of place"))
+        wrong.append(Deviation(f"changes its argument {', '.join(found.mutates)}", "argument-changed"))
     return wrong
 
 

@@ -1,12 +1,12 @@
 """What is wrong with a wrong answer: known causes, tested against what was seen.
 
-A golden vector's wrong answer says that a port is wrong, seldom how. Every cause in `CAUSES` is tested in turn: most
-by computing the vector again with an oracle that carries that bug (`Suspect`), some by looking at the answer itself.
-A cause is named only if it accounts for every tensor that is wrong, leaves the right ones right, and comes several
-times nearer to the answer than the truth does; rounding is never explained away. At most two are named. The wrong
-answers of a whole run are then read together: see `together`.
+A golden vector's wrong answer says that a port is wrong, seldom how. Every bug that has a hypothesis is tested in
+turn: most by computing the vector again with an oracle that carries that bug (`Suspect`), some by looking at the answer
+itself. A cause is named only if it accounts for every tensor that is wrong, leaves the right ones right, and comes
+several times nearer to the answer than the truth does; rounding is never explained away. At most two are named. The
+wrong answers of a whole run are then read together: see `together`.
 
-`python -m conformance.explainer` prints the causes as a Markdown table.
+What is said of a cause is its row in the catalogue of bugs, `shared.bugs`.
 """
 
 from collections.abc import Mapping
@@ -15,20 +15,17 @@ from typing import Final
 import numpy as np
 
 from vae_rosetta.conformance import comparator
-from vae_rosetta.conformance.explainer.cause import Cause
-from vae_rosetta.conformance.explainer.causes import CAUSES, table
 from vae_rosetta.conformance.explainer.direct import Finding, shapes
 from vae_rosetta.conformance.explainer.fit import Seen
 from vae_rosetta.conformance.explainer.precision import ends_in_float32, errs_as_float32, holds_float32
 from vae_rosetta.conformance.explainer.search import Search
 from vae_rosetta.conformance.explainer.together import Diagnosis, Explanation, same_bug, together
+from vae_rosetta.shared.bugs import BUGS
 from vae_rosetta.shared.contract import Array
 from vae_rosetta.shared.vectors import Vector, operations
 
 __all__ = [
-    "CAUSES",
     "NOTHING",
-    "Cause",
     "Diagnosis",
     "Explanation",
     "Finding",
@@ -37,7 +34,6 @@ __all__ = [
     "explain",
     "said",
     "same_bug",
-    "table",
     "text",
     "together",
 ]
@@ -81,7 +77,7 @@ def text(explanation: Explanation) -> str:
     """The causes of a wrong answer, in one paragraph."""
     findings = explanation.findings
     if explanation.known:
-        bugs = "; and ".join(f"{CAUSES[f.cause].bug}{_detail(f)} [{_places(f)}]" for f in findings)
+        bugs = "; and ".join(f"{BUGS[f.cause].what}{_detail(f)} [{_places(f)}]" for f in findings)
         return f"follows from {len(findings)} bugs at once, which other vectors name one by one: {bugs}"
     first = f"{len(findings)} bugs at once: " if explanation.at_once else ""
     return first + (" And: " if explanation.at_once else " Or: ").join(map(_paragraph, findings)) or NOTHING
@@ -138,9 +134,9 @@ def _certain(cause: str, detail: str) -> Diagnosis:
 
 
 def _paragraph(finding: Finding) -> str:
-    cause = CAUSES[finding.cause]
-    report = f"; met in {cause.report}" if cause.report else ""
-    return f"{cause.bug}{_detail(finding)} [{_places(finding)}{report}]. Fix: {cause.fix}."
+    bug = BUGS[finding.cause]
+    report = f"; met in {bug.report}" if bug.report else ""
+    return f"{bug.what}{_detail(finding)} [{_places(finding)}{report}]. Fix: {bug.fix}."
 
 
 def _detail(finding: Finding) -> str:
@@ -148,5 +144,5 @@ def _detail(finding: Finding) -> str:
 
 
 def _places(finding: Finding) -> str:
-    cause = CAUSES[finding.cause]
-    return ", ".join(filter(None, (f"clause {cause.clause}", cause.pitfall and f"pitfall {cause.pitfall}")))
+    bug = BUGS[finding.cause]
+    return f"clause {bug.clause}, pitfall {bug.pitfall}"

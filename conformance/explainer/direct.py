@@ -16,7 +16,7 @@ _LONGEST: Final = 64  # axes longer than this are not searched for a permutation
 class Finding(NamedTuple):
     """One cause that fits."""
 
-    cause: str  # of CAUSES
+    cause: str  # the id of a bug in the catalogue, shared.bugs
     detail: str  # what is particular about it; may be empty
 
 
@@ -28,7 +28,7 @@ def shapes(vector: Vector, answer: Tensors) -> Finding | None:
             continue
         detail = f"{name} has shape {actual.shape}, not {expected.shape}"
         if actual.shape == expected.shape[::-1]:
-            return Finding("transposed", detail)
+            return Finding("transposed-weights", detail)
         return Finding("batch-total" if actual.size == 1 and vector.operation == "losses" else "wrong-shape", detail)
     return None
 
@@ -82,7 +82,7 @@ def _informative(value: Array) -> bool:
 def _transposed(seen: Seen) -> Finding | None:
     square = [n for n in seen.wrong if seen.expected[n].ndim == 2 and len({*seen.expected[n].shape}) == 1]
     if square and square == seen.wrong and all(_near(seen, n, seen.expected[n].T) for n in square):
-        return Finding("transposed", ", ".join(square[:3]))
+        return Finding("transposed-weights", ", ".join(square[:3]))
     return None
 
 
@@ -103,7 +103,7 @@ def _permuted(seen: Seen, sizes: Sizes) -> Finding | None:
     names = {pixels: "pixels", hidden: "hidden units", latents: "latents"}
     what = "rows of the batch" if rows else names.get(len(permutation), "columns")
     order = ", ".join(map(str, permutation[:8])) + (", ..." if len(permutation) > 8 else "")
-    return Finding("rows-permuted" if rows else "latents-permuted", f"{what}: {order}")
+    return Finding("rows-permuted" if rows else "columns-permuted", f"{what}: {order}")
 
 
 def _permutations(seen: Seen, name: str) -> list[tuple[int, tuple[int, ...]]]:

@@ -36,8 +36,8 @@ def loss_hypotheses(dtype: str) -> Iterator[Hypothesis]:
         cross_entropy_slope=lambda logits, x: -x,
     )
     for at_zero, text in ((1.0, "1 - x"), (0.0, "-x"), (-0.5, "-1/2 - x")):
-        yield Hypothesis("kink-at-logit-zero", f"the gradient there is {text}", _kinked(at_zero))
-    yield Hypothesis("arguments-swapped", "", swapped)
+        yield Hypothesis("kink-at-zero", f"the gradient there is {text}", _kinked(at_zero))
+    yield Hypothesis("swapped-arguments", "", swapped)
     yield Hypothesis("sigmoid-twice", "", Rules(seen=sigmoid, seen_slope=sigmoid_slope))
     yield from _probabilities(dtype)
     for bound in LOGITS:
@@ -51,7 +51,7 @@ def loss_hypotheses(dtype: str) -> Iterator[Hypothesis]:
     for factor, text in ((1.0, ""), (0.5, "half of it")):
         yield Hypothesis("squared-error", text, _squared(factor))
     for text, slopes in _DETACHED:
-        yield Hypothesis("kl-inert", f"no gradient reaches {text}", Rules(kl_slopes=slopes))
+        yield Hypothesis("inert-kl", f"no gradient reaches {text}", Rules(kl_slopes=slopes))
     yield from _divergences(dtype)
 
 

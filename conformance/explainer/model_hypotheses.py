@@ -40,7 +40,7 @@ _PIXELS: Final[tuple[tuple[str, Unary], ...]] = (
 class Hypothesis(NamedTuple):
     """One bug."""
 
-    cause: str  # of CAUSES
+    cause: str  # the id of a bug in the catalogue, shared.bugs
     detail: str  # what is particular: a number, a name; may be empty
     rules: Rules
 
@@ -57,7 +57,7 @@ def model_hypotheses(sizes: Sizes) -> Iterator[Hypothesis]:
     yield Hypothesis("noise-subtracted", "", Rules(noise=np.negative))
     yield from _standard_deviations()
     for value in (1.0, 0.5):
-        yield Hypothesis("relu-slope", f"it is {value:g}", _slope_at_zero(value))
+        yield Hypothesis("relu-at-zero", f"it is {value:g}", _slope_at_zero(value))
     yield Hypothesis("heads-swapped", "", Rules(heads=("encoder.fc2_logvar", "encoder.fc2_mu")))
     yield Hypothesis("sigmoid-returned", "", Rules(logits=sigmoid))
     yield from _transpositions(sizes)
@@ -69,7 +69,7 @@ def model_hypotheses(sizes: Sizes) -> Iterator[Hypothesis]:
         yield Hypothesis("logvar-clamped", f"in z, to [{low:g}, {high:g}]", _std_clamped(low, high))
     for text, change in _PIXELS:
         yield Hypothesis("pixels-changed", text, Rules(pixels=change))
-        yield Hypothesis("pixels-changed", f"in the loss alone, {text}", Rules(targets=change))
+        yield Hypothesis("targets-changed", text, Rules(targets=change))
 
 
 def sigmoid_slope(logits: Real) -> Real:
@@ -108,9 +108,9 @@ def _transpositions(sizes: Sizes) -> Iterator[Hypothesis]:
     shapes = spec.parameter_shapes(sizes)
     layers = [layer for layer in _LAYERS if len({*shapes[f"{layer}.weight"]}) == 1]
     if layers:
-        yield Hypothesis("transposed", "every square layer", Rules(transposed=frozenset(layers)))
+        yield Hypothesis("transposed-weights", "every square layer", Rules(transposed=frozenset(layers)))
     for layer in layers:
-        yield Hypothesis("transposed", layer, Rules(transposed=frozenset({layer})))
+        yield Hypothesis("transposed-weights", layer, Rules(transposed=frozenset({layer})))
 
 
 def _std_clamped(low: float, high: float) -> Rules:

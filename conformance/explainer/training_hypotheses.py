@@ -31,7 +31,7 @@ def training_hypotheses() -> Iterator[Hypothesis]:
     """Bugs of the training step: those that leave the model and its losses right."""
     for place, epsilon in _EPSILONS[:4]:
         yield Hypothesis(_PLACES[place], f"epsilon is {epsilon:g}", Rules(adam=Adam(place=place, epsilon=epsilon)))
-    yield Hypothesis("rest-in-float32", "", Rules(adam=Adam(beta1=_single(spec.BETA1), beta2=_single(spec.BETA2))))
+    yield Hypothesis("rounded-constants", "", Rules(adam=Adam(beta1=_single(spec.BETA1), beta2=_single(spec.BETA2))))
     yield Hypothesis("no-bias-correction", "", Rules(adam=Adam(correct_m=False, correct_v=False)))
     yield Hypothesis("no-bias-correction", "of m", Rules(adam=Adam(correct_m=False)))
     yield Hypothesis("no-bias-correction", "of v", Rules(adam=Adam(correct_v=False)))
@@ -69,13 +69,13 @@ def gradient_hypotheses() -> Iterator[Hypothesis]:
 
 
 def _steps() -> Iterator[Hypothesis]:
-    yield Hypothesis("objective-after-update", "", Rules(reported_after=True))
+    yield Hypothesis("post-update-objective", "", Rules(reported_after=True))
     yield Hypothesis("batch-mean", "in the objective that is reported, not in the gradient", _PER_IMAGE)
     yield Hypothesis("batch-mean", "in the gradient, not in the objective that is reported", Rules(per_image=True))
     yield Hypothesis("batch-mean", _BOTH, replace(_PER_IMAGE, per_image=True))
     yield Hypothesis("sign", "of the objective that is reported", Rules(reported_factor=-1.0))
     detached = Rules(kl_slopes=lambda mu, logvar: (np.zeros_like(mu), np.zeros_like(mu)))
-    yield Hypothesis("kl-inert", "it is reported, and has no gradient", detached)
+    yield Hypothesis("inert-kl", "it is reported, and has no gradient", detached)
     yield Hypothesis("noise-shared-by-steps", "", Rules(first_noise=True))
     yield Hypothesis("short-batch-padded", "", Rules(short="padded"))
     yield Hypothesis("short-batch-dropped", "", Rules(short="dropped"))

@@ -50,7 +50,7 @@ def named(a: float, b: float, sizes: Sizes, batch: int) -> tuple[str, str]:
     if a == 1.0:
         detail = f"its weight is {_text(b)}"
         if b == 0.0:
-            return "kl-inert", ""
+            return "inert-kl", ""
         if b == -1.0:
             return "kl-sign", ""
         causes = {2.0: "kl-half", 0.5: "kl-half", 1 / pixels: "kl-pixel-mean", 1 / latents: "kl-latent-mean"}
@@ -74,7 +74,7 @@ def named_weights(sizes: Sizes, batch: int) -> Iterator[Hypothesis]:
         "kl-latent-mean": [(1.0, 1 / latents)],
         "kl-pixel-mean": [(1.0, 1 / pixels)],
         "kl-half": [(1.0, 2.0), (1.0, 0.5)],
-        "kl-inert": [(1.0, 0.0)],
+        "inert-kl": [(1.0, 0.0)],
         "kl-sign": [(1.0, -1.0)],
         "sign": [(-1.0, -1.0)],
     }

@@ -13,10 +13,10 @@ from vae_rosetta.conformance.meta.kill import Verdict
 from vae_rosetta.conformance.meta.mutants import MUTANTS
 from vae_rosetta.conformance.meta.mutants.base import Mutant
 from vae_rosetta.shared import files
+from vae_rosetta.shared.bugs import BUGS
 from vae_rosetta.shared.command_line import DONE, NO, CommandWithOthers
 
 _HERE: Final = "vae_rosetta.conformance.meta"
-_NAMES: Final = 30  # columns for a mutant's name
 
 
 @click.command(
@@ -48,7 +48,6 @@ def report(mutants: list[Mutant], markdown: Path | None = None) -> int:
     width = shutil.get_terminal_size((110, 24)).columns
     alarms = kill.false_alarms(mutants)
     verdicts = []
-    print(f"{'mutant':<{_NAMES}} pit  clause, source: rejected by")
     for mutant in mutants:
         verdicts.append(kill.judge(mutant))
         print(_row(verdicts[-1], width), flush=True)
@@ -67,20 +66,19 @@ def report(mutants: list[Mutant], markdown: Path | None = None) -> int:
 
 
 def _searched(mutant: Mutant) -> str:
-    return " ".join((mutant.name, mutant.bug, mutant.pitfall, mutant.clause, mutant.source, *mutant.rejected_by))
+    bug = BUGS[mutant.bug]
+    return " ".join((mutant.name, bug.what, bug.pitfall, bug.clause, *bug.reports, *mutant.rejected_by))
 
 
 def _row(verdict: Verdict, width: int) -> str:
     mutant = verdict.mutant
+    bug = BUGS[mutant.bug]
     mark = "" if verdict.sound else " !"
     where = "" if mutant.dtype == "float32" else f" in {mutant.dtype}"
     rejecting = ", ".join(verdict.rejecting) or "NOTHING"
-    text = f"{mutant.pitfall}  {mutant.clause}, {mutant.source}: {rejecting}{where}{mark}"
-    indent = " " * (_NAMES + 6)
-    wrapped = textwrap.wrap(
-        text, max(width, 60) - _NAMES - 1, subsequent_indent="     ", break_long_words=False, break_on_hyphens=False
-    )
-    return f"{mutant.name:<{_NAMES}} " + f"\n{indent[:-5]}".join(wrapped)
+    text = f"{bug.pitfall}, {bug.clause}; rejected by {rejecting}{where}{mark}"
+    wrapped = textwrap.fill(text, max(width, 60) - 4, break_long_words=False, break_on_hyphens=False)
+    return f"{mutant.name}\n{textwrap.indent(wrapped, '    ')}"
 
 
 def _fault(verdict: Verdict) -> str:
@@ -88,12 +86,12 @@ def _fault(verdict: Verdict) -> str:
     parts = [] if verdict.rejecting else ["SURVIVES"]
     parts += [f"claimed by {test}, which does not reject it" for test in verdict.silent]
     parts += [f"rejected by {test} too, though only {mutant.rejected_by[0]} is said to" for test in verdict.strangers]
-    return f"{mutant.name} ({mutant.bug}): {'; '.join(parts)}"
+    return f"{mutant.name}: {'; '.join(parts)}"
 
 
 def _markdown(verdicts: list[Verdict], lines: list[str]) -> str:
     rows = [
-        f"| `{m.name}` | {m.bug} | {m.pitfall} | `{m.clause}` | {m.source} | {m.dtype} | "
+        f"| `{m.bug}` | {m.variant} | {BUGS[m.bug].pitfall} | `{BUGS[m.bug].clause}` | {m.dtype} | "
         f"{', '.join(f'`{test}`' for test in verdict.rejecting)} | {verdict.seconds:.2f} |"
         for verdict in verdicts
         for m in (verdict.mutant,)
@@ -101,8 +99,8 @@ def _markdown(verdicts: list[Verdict], lines: list[str]) -> str:
     head = [
         "# Kill matrix",
         "",
-        "| mutant | bug | pitfall | clause | source | precision | rejected by | seconds |",
-        "|---|---|---|---|---|---|---|---|",
+        "| bug | variant | pitfall | clause | precision | rejected by | seconds |",
+        "|---|---|---|---|---|---|---|",
     ]
     return "\n".join([*head, *rows, "", *lines, ""])
 

@@ -1,9 +1,6 @@
 """The explainer names the right cause for wrong answers, and none for rounding or for answers that are right."""
 
 import copy
-import re
-import subprocess
-import sys
 import time
 import warnings
 from collections.abc import Callable
@@ -229,16 +226,16 @@ def test_layout_is_named() -> None:
     swapped = {**right, "mu": right["logvar"], "logvar": right["mu"]}
     assert causes(forward, swapped) == ["names-swapped"]
     turned = {**right, **{name: right[name][:, [1, 2, 0]] for name in ("mu", "logvar", "z")}}
-    assert causes(forward, turned) == ["latents-permuted"]
+    assert causes(forward, turned) == ["columns-permuted"]
     reversed_rows = {name: value[::-1].copy() for name, value in right.items()}
     assert causes(forward, reversed_rows) == ["rows-permuted"]
     right = true_answer(gradients, "float32")
     transposed = {name: np.ascontiguousarray(value.T) for name, value in right.items()}
-    assert causes(gradients, transposed) == ["transposed"]
+    assert causes(gradients, transposed) == ["transposed-weights"]
     square = SMALL["gradients/square-layers"]
     right = true_answer(square, "float32")
     transposed = {name: np.ascontiguousarray(value.T) for name, value in right.items()}
-    assert causes(square, transposed) == ["transposed"]
+    assert causes(square, transposed) == ["transposed-weights"]
 
 
 def test_counts_and_totals_are_named() -> None:
@@ -318,16 +315,3 @@ def test_wrong_answers_of_every_kind_raise_no_warning() -> None:
                     for key, e in SMALL[name].expected.items()
                 }
                 assert explainer.explain(SMALL[name], actual, "float32")
-
-
-def test_table_lists_every_cause() -> None:
-    printed = subprocess.run(
-        [sys.executable, "-m", "vae_rosetta.conformance.explainer"], capture_output=True, text=True, check=True
-    )
-    assert printed.stdout == explainer.table()
-    lines = explainer.table().splitlines()[2:]
-    assert [re.findall("`([^`]+)`", line)[0] for line in lines] == list(explainer.CAUSES)
-    for name, cause in explainer.CAUSES.items():
-        assert cause.clause in spec.CLAUSES, name
-        assert re.fullmatch(r"(P[0-3][0-9])?", cause.pitfall), name
-        assert re.fullmatch(r"([\w.-]+/[\w.-]+#[0-9]+|arXiv:[0-9.]+)?", cause.report), name

