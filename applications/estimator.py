@@ -122,7 +122,7 @@ class VAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
         """X (n, d) -> the means of q(z|x), (n, latent_dim)."""
         x = self._checked(X)
         with lent(self._kind(), self.params_) as model:
-            return passes.mapped(lambda rows: model.encode(rows)[0], x)
+            return np.concatenate([model.encode(x[rows])[0] for rows in passes.batches(len(x))])
 
     def inverse_transform(self, Z: Any) -> Array:
         """Latents (n, latent_dim) -> the decoder's probabilities, (n, d); in the units of the data if they are scaled.
@@ -197,7 +197,7 @@ class VAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
 
     def _decoded(self, z: Array) -> Array:
         with lent(self._kind(), self.params_) as model:
-            probabilities = passes.mapped(lambda rows: sigmoid(model.decode(rows)), z)
+            probabilities = np.concatenate([sigmoid(model.decode(z[rows])) for rows in passes.batches(len(z))])
         if self.scaler_ is None:
             return probabilities
         # MinMaxScaler moves a constant feature and does not stretch it: without the clip it comes back as no constant.

@@ -21,9 +21,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from vae_rosetta.applications.interrupts import interrupts_held
-from vae_rosetta.applications.protocol import Protocol
 from vae_rosetta.applications.settings import Config, Json, Settings, tested_on
 from vae_rosetta.shared import binarisation, datasets, files, parameters, spec
+from vae_rosetta.shared.binarisation import Protocol
 from vae_rosetta.shared.contract import Array, Tensors, Trainable
 from vae_rosetta.shared.datasets import Dataset
 from vae_rosetta.shared.spec import Sizes

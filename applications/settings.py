@@ -8,10 +8,9 @@ from dataclasses import MISSING, asdict, dataclass, fields
 from pathlib import Path
 from typing import Annotated, Any, Final, NamedTuple, get_args, get_origin, get_type_hints
 
-from vae_rosetta.applications import protocol
-from vae_rosetta.applications.protocol import Protocol
 from vae_rosetta.applications.versions import versions
-from vae_rosetta.shared import files, spec
+from vae_rosetta.shared import binarisation, files, spec
+from vae_rosetta.shared.binarisation import Protocol
 from vae_rosetta.shared.contract import Backend
 from vae_rosetta.shared.datasets import Dataset
 from vae_rosetta.shared.spec import Sizes
@@ -46,7 +45,7 @@ _Count = Annotated[int, _Kind("a whole number, 1 or more", lambda value: _is_who
 _Seed = Annotated[int, _Kind("a whole number from 0 to 2**64 - 1", lambda value: _is_whole(value, 0, 2**64))]
 _Shape = Annotated[tuple[int, int] | None, _Kind("height and width, or null", _is_shape, lambda v: v and tuple(v))]
 _Binarise = Annotated[
-    str, _Kind(f"one of {', '.join(protocol.TRAINABLE)}", lambda value: value in list(protocol.TRAINABLE))
+    str, _Kind(f"one of {', '.join(binarisation.TRAINABLE)}", lambda value: value in list(binarisation.TRAINABLE))
 ]
 _Folder = Annotated[
     Path | None, _Kind("a folder or null", lambda value: isinstance(value, str | None), lambda v: v and Path(v))
@@ -149,7 +148,7 @@ class Config:
             describe={**backend.describe(), **device},
             versions=versions(settings.backend),
             earlier=(),
-            protocol=Pixels(protocol.trained_on(settings.binarise), tested_on(settings).words(data.test)),
+            protocol=Pixels(binarisation.trained_on(settings.binarise), tested_on(settings).words(data.test)),
         )
 
     @property
@@ -201,7 +200,7 @@ class Config:
 
 def tested_on(settings: Settings) -> Protocol:
     """What is done to held-out images before a run with these settings is tested on them."""
-    return protocol.held_out(settings.binarise, settings.seed)
+    return binarisation.held_out(settings.binarise, settings.seed)
 
 
 def _decoded(kind: Any, value: Any, where: str) -> Any:

@@ -10,13 +10,13 @@ from typing import Any, Final
 import click
 import numpy as np
 
-from vae_rosetta.applications import generation, pictures, protocol, runs
+from vae_rosetta.applications import generation, pictures, runs
 from vae_rosetta.applications.progress import Report
 from vae_rosetta.applications.runs import Run
 from vae_rosetta.applications.settings import Config, Earlier, Json, Settings
 from vae_rosetta.applications.startup import load_backend, load_model
 from vae_rosetta.implementations import ports
-from vae_rosetta.shared import datasets, parameters, recipe, spec
+from vae_rosetta.shared import binarisation, datasets, parameters, recipe, spec
 from vae_rosetta.shared.command_line import Interrupted
 from vae_rosetta.shared.contract import Backend, Trainable
 from vae_rosetta.shared.datasets import Dataset
@@ -177,7 +177,7 @@ def _interrupted(job: _Job, *, kept: bool) -> str:
 
 def _binarised(settings: Settings) -> str:
     """What is added to a run's title where its pixels are not grey."""
-    return "" if settings.binarise == "none" else f", {protocol.trained_on(settings.binarise)}"
+    return "" if settings.binarise == "none" else f", {binarisation.trained_on(settings.binarise)}"
 
 
 def _draw(job: _Job) -> int:

@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from vae_rosetta.applications import runs, startup
-from vae_rosetta.applications.protocol import GREY, Protocol
 from vae_rosetta.applications.runs import Run
 from vae_rosetta.shared import datasets, parameters
+from vae_rosetta.shared.binarisation import GREY, Protocol
 from vae_rosetta.shared.contract import FullModel, Tensors
 from vae_rosetta.shared.datasets import Dataset
 from vae_rosetta.shared.spec import Sizes

@@ -70,11 +70,6 @@ def batches(count: int, rows: int | None = None) -> Iterator[slice]:
         yield slice(start, min(start + step, count))
 
 
-def mapped(function: Callable[[Array], Array], x: Array) -> Array:
-    """`function`, which takes rows (B, ...) to rows, of all rows of x (N, ...)."""
-    return np.concatenate([function(x[rows]) for rows in batches(len(x))])
-
-
 def noise(seed: int, draw: int, rows: int, latents: int, *, first: int = 0) -> npt.NDArray[np.float32]:
     """The noise of draw `draw` for `rows` images from number `first` of their data set on, (rows, latents)."""
     return stream.normal(seed, Purpose.EVALUATION, draw, (rows, latents), start=first * latents)

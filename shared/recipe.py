@@ -17,7 +17,6 @@ from vae_rosetta.shared.stream import Purpose
 
 # Bounds the wait between two progress reports; an epoch of MNIST at batch 128 is 469 steps.
 MAX_STEPS_PER_CALL: Final = 512
-BINARISE: Final = ("none", "dynamic")  # what an epoch may do with grey pixels
 
 
 class Evaluation(NamedTuple):
@@ -91,7 +90,9 @@ def fit(
         TypeError, ValueError: a bad argument; the message names it.
     """
     sizes = parameters.sizes_of_model(model)
-    if checks.one_of("binarise", binarise, BINARISE) != "none":  # afterwards the model sees the bits alone
+    if (
+        checks.one_of("binarise", binarise, binarisation.TRAINABLE) != "none"
+    ):  # afterwards the model sees the bits alone
         checks.images(x, sizes.input_dim, rows="N")
     epochs, batch_size = checks.count("epochs", epochs), checks.count("batch_size", batch_size)
     first_epoch = checks.count("first_epoch", first_epoch, least=0)

@@ -3,9 +3,8 @@
 import numpy as np
 import pytest
 
-from vae_rosetta.applications import protocol
-from vae_rosetta.applications.protocol import Protocol
-from vae_rosetta.shared import binarisation, recipe
+from vae_rosetta.shared import binarisation
+from vae_rosetta.shared.binarisation import Protocol
 from vae_rosetta.shared.contract import Array
 
 
@@ -15,7 +14,7 @@ def grey() -> Array:
 
 
 def test_each_protocol_names_what_it_makes(grey: Array) -> None:
-    found = {name: Protocol(name, 3) for name in protocol.CHOICES}
+    found = {name: Protocol(name, 3) for name in binarisation.CHOICES}
     assert {name: p.words(grey) for name, p in found.items()} == {
         "none": "grey",
         "drawn": "dynamic-binarised (one draw, seed 3)",
@@ -26,7 +25,7 @@ def test_each_protocol_names_what_it_makes(grey: Array) -> None:
     np.testing.assert_array_equal(found["rounded"].apply(grey), binarisation.rounded(grey))
 
 
-@pytest.mark.parametrize("name", protocol.CHOICES)
+@pytest.mark.parametrize("name", binarisation.CHOICES)
 def test_bits_stay_what_they_are(name: str, grey: Array) -> None:
     bits = binarisation.rounded(grey)
     np.testing.assert_array_equal(Protocol(name, 3).apply(bits), bits)
@@ -34,13 +33,13 @@ def test_bits_stay_what_they_are(name: str, grey: Array) -> None:
 
 
 def test_a_run_is_tested_on_what_it_was_trained_on() -> None:
-    assert [protocol.trained_on(binarise) for binarise in recipe.BINARISE] == ["grey", "dynamic-binarised"]
-    assert protocol.held_out("none", 4) == Protocol("none")
-    assert protocol.held_out("dynamic", 4) == Protocol("drawn", 4)
+    assert [binarisation.trained_on(binarise) for binarise in binarisation.TRAINABLE] == ["grey", "dynamic-binarised"]
+    assert binarisation.held_out("none", 4) == Protocol("none")
+    assert binarisation.held_out("dynamic", 4) == Protocol("drawn", 4)
 
 
 def test_an_unknown_protocol_is_refused() -> None:
     with pytest.raises(ValueError, match=r"^binarise: got 'static'; expected one of none, drawn, rounded"):
         Protocol("static")
     with pytest.raises(ValueError, match=r"^binarise: got 'static'; expected one of none, dynamic"):
-        protocol.trained_on("static")
+        binarisation.trained_on("static")

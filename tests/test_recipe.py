@@ -72,7 +72,7 @@ def test_short_last_batch_weighs_by_its_images() -> None:
     assert epoch.objective == pytest.approx(8.0, abs=0.01)
 
 
-@pytest.mark.parametrize("binarise", recipe.BINARISE)
+@pytest.mark.parametrize("binarise", binarisation.TRAINABLE)
 def test_resumed_run_is_the_same_run(binarise: str) -> None:
     x = np.random.default_rng(0).random((11, 12)).astype(np.float32)
     settings: dict[str, Any] = {"seed": 1, "batch_size": 4, "binarise": binarise}

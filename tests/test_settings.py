@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from vae_rosetta.applications.protocol import Protocol
 from vae_rosetta.applications.runs import Run
 from vae_rosetta.applications.settings import Config, Pixels
+from vae_rosetta.shared.binarisation import Protocol
 from vae_rosetta.shared.spec import Sizes
 
 OLD = Path(__file__).with_name("old_configs")

@@ -17,10 +17,10 @@ from vae_rosetta.applications.detection.rows import Part, RawPart, Source
 from vae_rosetta.applications.detection.scores import Scores
 from vae_rosetta.applications.detection.sources import is_table, open_source
 from vae_rosetta.applications.progress import counting
-from vae_rosetta.applications.protocol import DRAWN
 from vae_rosetta.applications.settings import Json
 from vae_rosetta.applications.weights import Loaded, Weights
 from vae_rosetta.shared import passes, spec
+from vae_rosetta.shared.binarisation import DRAWN
 
 FORMAT: Final = "vae-rosetta/scores/1"
 _SHOWN: Final = 10  # rows of the table

@@ -13,9 +13,8 @@ from vae_rosetta.applications.evaluation import published, results
 from vae_rosetta.applications.evaluation.measures import latents
 from vae_rosetta.applications.evaluation.results import Results
 from vae_rosetta.applications.progress import counting
-from vae_rosetta.applications.protocol import Protocol
 from vae_rosetta.shared import files, passes, stream
-from vae_rosetta.shared.binarisation import is_binary
+from vae_rosetta.shared.binarisation import Protocol, is_binary
 from vae_rosetta.shared.contract import Array, Model
 
 FILE: Final = "likelihood.json"

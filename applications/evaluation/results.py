@@ -8,14 +8,13 @@ from typing import Final, NamedTuple
 from rich.console import Console
 from rich.table import Table
 
-from vae_rosetta.applications import protocol
 from vae_rosetta.applications.evaluation.measures import ACTIVE, Latents, bits_per_pixel, estimate
 from vae_rosetta.applications.evaluation.published import Published
-from vae_rosetta.applications.protocol import DRAWN, HeldOut
 from vae_rosetta.applications.settings import Json
 from vae_rosetta.applications.versions import project_version
 from vae_rosetta.applications.weights import Loaded
-from vae_rosetta.shared import spec
+from vae_rosetta.shared import binarisation, spec
+from vae_rosetta.shared.binarisation import DRAWN, HeldOut
 from vae_rosetta.shared.passes import Elbo, Real
 
 FORMAT: Final = "vae-rosetta/likelihood/1"
@@ -94,7 +93,7 @@ def _heading(loaded: Loaded, images: HeldOut, found: Results) -> list[str]:
     stored, run = loaded.weights, loaded.weights.run
     trained = ""
     if run is not None:
-        pixels = protocol.trained_on(run.settings.binarise)
+        pixels = binarisation.trained_on(run.settings.binarise)
         trained = f", {run.config.epochs_done} epochs of {run.settings.data}, {pixels}, by {run.settings.backend}"
     count, of = len(images.x), len(images.data.test)
     which = f"{count:,} held-out images" if count == of else f"the first {count:,} of {of:,} held-out images"

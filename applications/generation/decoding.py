@@ -29,4 +29,5 @@ def latents(seed: int, n: int, latent_dim: int) -> npt.NDArray[np.float32]:
 
 def probabilities(model: Model, z: Array) -> npt.NDArray[np.float32]:
     """Latents z (n, L) -> probabilities of the pixels (n, D)."""
-    return passes.mapped(lambda rows: sigmoid(model.decode(rows).astype(np.float64)).astype(np.float32), z)
+    parts = (sigmoid(model.decode(z[rows]).astype(np.float64)) for rows in passes.batches(len(z)))
+    return np.concatenate([part.astype(np.float32) for part in parts])
