@@ -1,4 +1,4 @@
-"""What a person does with a backend: train, generate, compare. The command is `vae`, or `python -m applications`."""
+"""What a person does with a port: train, generate, detect anomalies, compress, evaluate, report. The command is `vae`."""
 
 import vae_rosetta
 

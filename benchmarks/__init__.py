@@ -1,6 +1,6 @@
 """The benchmark: how fast backends train and generate, each by the same protocol and beside the machine's own limit.
 
-    python -m benchmarks torch my_package.my_vae
+    vae bench torch my_package.my_vae
 
 A backend is a dotted module path, ours no less than a stranger's. This package imports no framework: each backend runs
 in a process of its own, which `worker` serves.

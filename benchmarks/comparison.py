@@ -1,4 +1,4 @@
-"""`python -m benchmarks compare`: which figures of two runs, or of two backends in one run, differ, and by how much.
+"""`vae bench compare`: which figures of two runs, or of two backends in one run, differ, and by how much.
 
 Rates are compared as ratios, B to A. Of two runs, each rate is first divided by the machine's speed in the same round:
 the geometric mean of what the libraries that both runs have made of the products alone. So a machine that was slower

@@ -1,4 +1,4 @@
-"""The process that one participant is measured in: `python -m benchmarks.worker MODULE`, `--peer MODULE` or
+"""The process that one participant is measured in: `python -m vae_rosetta.benchmarks.worker MODULE`, `--peer MODULE` or
 `--products LIBRARY`.
 
 It reads requests from stdin and answers them on stdout, one JSON object a line: {"do": MEASURE, ...} is answered by

@@ -1,6 +1,6 @@
 """The conformance suite: whether a module computes the VAE that the specification describes, and where it does not.
 
-python -m conformance my_package.my_vae
+vae conformance my_package.my_vae
 """
 
 import vae_rosetta

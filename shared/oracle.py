@@ -27,7 +27,7 @@ class Arithmetic:
     """Exact arithmetic, or as exact as float64 is. Subclasses model the rounding of another precision."""
 
     def constant(self, value: float) -> float:
-        """A constant of the text, as the working precision holds it."""
+        """A constant of the specification, as the working precision holds it."""
         return value
 
     def rounded(self, value: Real, magnitude: Real | None = None, *, roundings: float = 1.0) -> Real:

@@ -38,7 +38,7 @@ class Sizes(NamedTuple):
 
 def parameter_shapes(sizes: Sizes) -> dict[str, tuple[int, ...]]:
     """Canonical tensor names and shapes, in canonical order: weights are (out, in), biases (out,)."""
-    d, h, l = sizes  # noqa: E741 -- D, H, L are the symbols of the text
+    d, h, l = sizes  # noqa: E741 -- D, H, L are the symbols of the specification
     return {
         "encoder.fc1.weight": (h, d),
         "encoder.fc1.bias": (h,),
@@ -88,7 +88,7 @@ CLAUSES: Final[Mapping[str, str]] = MappingProxyType(
     }
 )
 
-# No clause: a port without this mode conforms, and one with it is graded apart, by `python -m conformance mixed`.
+# No clause: a port without this mode conforms, and one with it is graded apart, by `vae conformance mixed`.
 MIXED_PRECISION: Final = (
     "load(params, dtype='mixed_bfloat16'): layers compute in bfloat16. What goes into their products and what comes "
     "out, forward and backward, is rounded to bfloat16, to nearest; the sums within are float32. Everything else is "

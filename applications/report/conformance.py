@@ -1,4 +1,4 @@
-"""The section of conformance, from the certificates that `python -m conformance --report` writes."""
+"""The section of conformance, from the certificates that `vae conformance --report` writes."""
 
 from collections.abc import Sequence
 from pathlib import Path

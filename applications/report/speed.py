@@ -1,4 +1,4 @@
-"""The section of speed, from the results that `python -m benchmarks` writes."""
+"""The section of speed, from the results that `vae bench` writes."""
 
 from collections.abc import Iterator
 from pathlib import Path

@@ -1,6 +1,6 @@
 """What does this loss compute? A black-box examination of any VAE loss function, by finite differences.
 
-`examine` takes a callable and returns `Findings`; `python -m conformance audit my_package.losses:vae_loss` prints them.
+`examine` takes a callable and returns `Findings`; `vae audit my_package.losses:vae_loss` prints them.
 Page: conformance/AUDIT.md.
 """
 

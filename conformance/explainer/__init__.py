@@ -90,7 +90,7 @@ def beyond(vector: Vector) -> str:
     if "data" in vector.arguments:
         return "a whole run on real data is not computed again; a smaller vector tells more"
     if vector.operation == "loss_on_probabilities":
-        return "one number fits too many causes; python -m conformance audit examines the function itself"
+        return "one number fits too many causes; vae audit examines the function itself"
     return ""
 
 

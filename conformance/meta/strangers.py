@@ -63,7 +63,7 @@ def suite(
     root: Path = ROOT,
     more: Mapping[str, str] | None = None,
 ) -> subprocess.CompletedProcess[str]:
-    """`python -m conformance` with these arguments, run in `folder`, with `more` in its environment."""
+    """`python -m vae_rosetta.conformance` with these arguments, run in `folder`, with `more` in its environment."""
     environment = {**os.environ, "PYTHONPATH": str(root), "COLUMNS": "200", **(more or {})}
     command = [sys.executable, *python, *arguments]
     return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=300)

@@ -89,7 +89,9 @@ def test_every_clause_that_a_test_stands_on_has_a_mutant() -> None:
 
 
 def test_page_of_pitfalls_is_up_to_date() -> None:
-    assert pitfalls.PAGE.read_text(encoding="utf-8") == pitfalls.page(), "run: python -m conformance.meta pitfalls"
+    assert pitfalls.PAGE.read_text(encoding="utf-8") == pitfalls.page(), (
+        "run: python -m vae_rosetta.conformance.meta pitfalls"
+    )
 
 
 def _chapter_tests() -> dict[str, tuple[str, ...]]:
