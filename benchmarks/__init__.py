@@ -2,8 +2,8 @@
 
     vae bench torch my_package.my_vae
 
-A backend is a dotted module path, ours no less than a stranger's. This package imports no framework: each backend runs
-in a process of its own, which `worker` serves.
+A backend is a module by its dotted name, ours no less than a stranger's; a port's word stands for its module. This
+package imports no framework: each backend runs in a process of its own, which `worker` serves.
 """
 
 import vae_rosetta

@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import sys
 from pathlib import Path
 from typing import Any, Final
 
@@ -147,9 +148,17 @@ def headroom(certificates: tuple[Path, ...], every: bool) -> int:
     wider than what legitimate arithmetic needs, which takes a minute to find out. The answer is no if there is either.
     """
     from vae_rosetta.conformance import headroom
+    from vae_rosetta.shared import vectors
 
     graded = headroom.read(certificates)
-    needed, elements = headroom.needs(), headroom.families()
+    with click.progressbar(
+        list(vectors.load().values()),
+        label="legitimate arithmetic",
+        file=sys.stderr,
+        hidden=not sys.stderr.isatty(),
+    ) as chosen:
+        needed = headroom.needs(chosen)
+    elements = headroom.families()
     wrong = headroom.faults(graded, elements, needed)
     table = headroom.table(graded, elements, needed, every=every)
     click.echo("\n".join([*table, "", *wrong, *headroom.verdict(elements, needed, wrong)]))

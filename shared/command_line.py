@@ -144,6 +144,12 @@ class Group(Command, click.Group):
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
         return self.find(name)
 
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Whole sentences on a narrow terminal too, where click's own are cut."""
+        with formatter.section("Commands"):
+            found = ((name, self.find(name)) for name in self._lazy)
+            formatter.write_dl([(name, command.get_short_help_str(_MOST_WIDTH)) for name, command in found if command])
+
     def find(self, name: str) -> click.Command | None:
         """The command of that name, imported now."""
         if name not in self._lazy:

@@ -29,7 +29,7 @@ def text(found: Findings) -> str:
     ]
     lines = [f"{key:<15} {value}".rstrip() for key, value in rows]
     for deviation in found.deviations:
-        lines += ["", f"DEVIATES [{deviation.places}] {deviation.what}", f"  mend: {deviation.fix}"]
+        lines += ["", f"DEVIATES [{deviation.places}] {deviation.what}", f"  fix: {deviation.fix}"]
     return "\n".join([*lines, "", _verdict(found)]) + "\n"
 
 

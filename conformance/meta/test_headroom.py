@@ -36,7 +36,7 @@ LIGHT = [v for v in kill.VECTORS.values() if v.id not in ("training/full", "trai
 def needed(monkeypatch: pytest.MonkeyPatch) -> Needs:
     """What the command believes to be needed: a tenth everywhere. To find out takes it a minute."""
     believed = Needs(dict.fromkeys(JUDGED, 0.1), [], [])
-    monkeypatch.setattr(headroom, "needs", lambda: believed)
+    monkeypatch.setattr(headroom, "needs", lambda _: believed)
     return believed
 
 

@@ -1,4 +1,4 @@
-"""`python -m benchmarks compare`: equal runs do not differ, a slower backend does; how often each is said wrongly."""
+"""`vae bench compare`: equal runs do not differ, a slower backend does; how often each is said wrongly."""
 
 import json
 import re

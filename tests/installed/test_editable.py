@@ -28,4 +28,4 @@ def test_two_names_are_one_module(order: tuple[str, str], editable: Any, tmp_pat
 
 def test_short_name_of_the_suite(editable: Any, tmp_path: Path) -> None:
     done = editable.run("python", "-m", "conformance", "--help", folder=tmp_path)
-    assert "usage: " in done.stdout, done.stderr
+    assert "Usage: python -m conformance " in done.stdout, done.stderr

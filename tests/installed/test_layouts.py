@@ -76,8 +76,9 @@ KINDS: Final = pytest.mark.parametrize("kind", ["plain folder", "package"])
 @KINDS
 @pytest.mark.parametrize("name", MODULES)
 def test_port_is_graded_beside_a_folder_of_theirs(name: str, kind: str, installed: Any, tmp_path: Path) -> None:
+    """By the command, whose script does not lie in the current folder."""
     root = repository(tmp_path / "theirs", (name,), kind)
-    assert_graded(installed.run("python", "-m", "vae_rosetta.conformance", "port", *GRADE, folder=root))
+    assert_graded(installed.run("vae", "conformance", "port", *GRADE, folder=root))
 
 
 @KINDS

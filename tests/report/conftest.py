@@ -218,7 +218,7 @@ def anomaly() -> Json:
 
 @pytest.fixture
 def certificate() -> Json:
-    """As `python -m conformance --report` writes it, by the code that writes it."""
+    """As `vae conformance --report` writes it, by the code that writes it."""
     run = {
         "module": "vae_rosetta.implementations.torch_vae",
         "command": None,
@@ -238,7 +238,7 @@ def certificate() -> Json:
 
 @pytest.fixture
 def benchmark() -> Json:
-    """As `python -m benchmarks` writes it, in format 2."""
+    """As `vae bench --out` writes it, in format 2."""
 
     def spread(median: float) -> Json:
         return {"median": median, "q1": 0.9 * median, "q3": 1.1 * median}
