@@ -86,8 +86,16 @@ def installed() -> list[str]:
 
 
 def module_of(name: str) -> str:
-    """The dotted name of the module that a port's word stands for; any other name is a module's own."""
-    return PORTS[name].module if name in PORTS else name
+    """The dotted name of the module that a port's word stands for; any other name is a module's own.
+
+    Raises:
+        ModuleNotFoundError: the port cannot be used here; the message says what helps.
+    """
+    if name not in PORTS:
+        return name
+    if lacks := PORTS[name].lacks():
+        raise ModuleNotFoundError(f"MODULE: {name!r} {lacks}")
+    return PORTS[name].module
 
 
 def backend(name: str) -> "Backend":

@@ -1,5 +1,6 @@
 """The command line: what is graded, the matrix of certificates, and what is refused."""
 
+import importlib.util
 import json
 import os
 import subprocess
@@ -49,6 +50,13 @@ def test_no_arguments_and_help_print_the_same(words: list[str]) -> None:
     assert (alone.exit_code, asked.exit_code, short.exit_code) == (2, 0, 0)
     assert alone.stderr == asked.stdout == short.stdout
     assert " ".join(["Usage:", "conformance", *words, "[OPTIONS]"]) in asked.stdout
+
+
+def test_word_of_a_port_that_cannot_run_says_what_helps(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(importlib.util, "find_spec", lambda *_: None)
+    refused = run("torch")
+    expected = "MODULE: 'torch' needs torch: not installed; try: pip install 'vae-rosetta[torch]'"
+    assert (refused.exit_code, refused.stderr) == (2, f"Error: {expected}\n")
 
 
 def test_options_reach_pytest_and_the_plugin(monkeypatch: pytest.MonkeyPatch) -> None:
