@@ -1,4 +1,4 @@
-"""What a person does with a port: train, generate, detect anomalies, compress, evaluate, report. The command is `vae`."""
+"""What a person does with a port: train, generate, detect, compress, evaluate, report. The command is `vae`."""
 
 import vae_rosetta
 

@@ -1,4 +1,4 @@
-"""`python -m vae_rosetta.applications.demo`: every framework trains the same model from the same seed, shown and checked.
+"""`python -m vae_rosetta.applications.demo`: each framework trains the same model from one seed, shown and checked.
 
 Each backend trains in processes of its own, once in float64 and once in float32, and so does the oracle; then this
 process, which imports no framework, compares what their folders say.

@@ -1,4 +1,4 @@
-"""The middle of the project: specification, portable random stream, float64 oracle, contract, golden vectors, data sets.
+"""The project's middle: specification, portable random stream, float64 oracle, contract, golden vectors, data sets.
 
 Imports NumPy, safetensors and click only (data sets load their readers when asked), and nothing from the packages above
 it.

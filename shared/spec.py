@@ -38,7 +38,7 @@ class Sizes(NamedTuple):
 
 def parameter_shapes(sizes: Sizes) -> dict[str, tuple[int, ...]]:
     """Canonical tensor names and shapes, in canonical order: weights are (out, in), biases (out,)."""
-    d, h, l = sizes  # noqa: E741 -- D, H, L are the symbols of the specification
+    d, h, l = sizes  # noqa: E741 -- D, H, L are the specification's
     return {
         "encoder.fc1.weight": (h, d),
         "encoder.fc1.bias": (h,),

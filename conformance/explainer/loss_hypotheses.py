@@ -173,7 +173,7 @@ def _naive(dtype: str) -> Iterator[Hypothesis]:
 
     def log_of_sigmoid(smallest: float, *, stable: bool, complement: bool) -> Pixels:
         def loss(logits: Real, x: Real) -> Real:
-            l, t = logits.astype(dtype), x.astype(dtype)  # noqa: E741 -- the symbol of the specification
+            l, t = logits.astype(dtype), x.astype(dtype)  # noqa: E741 -- the specification's symbol
             log_p = -np.logaddexp(0, -l) if stable else -np.log1p(flushed(np.exp(-l), smallest))
             if complement:
                 log_q = np.log(flushed(-np.expm1(log_p), smallest))

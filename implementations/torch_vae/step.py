@@ -30,7 +30,7 @@ class Step:
     """
 
     def __init__(self, vector: Tensor, gradient: Tensor, sizes: spec.Sizes, rows: int, layers: torch.dtype) -> None:
-        d, h, l = sizes  # noqa: E741 -- D, H, L are the symbols of the specification
+        d, h, l = sizes  # noqa: E741 -- D, H, L are the specification's
         self._vector, self._gradient = _Twin(vector, layers), _Twin(gradient, layers)
         self._weights, self._gradients = (_by_layer(twin.layers, sizes) for twin in (self._vector, self._gradient))
         self._x, self._logits, self._d_logits = (_Twin(vector.new_empty(rows, d), layers) for _ in range(3))  # (B, D)
@@ -139,7 +139,7 @@ def by_update(vector: Tensor, sizes: spec.Sizes) -> list[Tensor]:
 
 def _shapes(sizes: spec.Sizes) -> dict[str, tuple[int, ...]]:
     """Of a vector's parts, in their order."""
-    d, h, l = sizes  # noqa: E741 -- D, H, L are the symbols of the specification
+    d, h, l = sizes  # noqa: E741 -- D, H, L are the specification's
     layers = {"fc1": (h, d), "fc2": (2 * l, h), "fc3": (h, l), "fc4": (d, h)}
     shapes: dict[str, tuple[int, ...]] = {f"{layer}.weight": shape for layer, shape in layers.items()}
     return shapes | {f"{layer}.bias": shape[:1] for layer, shape in layers.items()}

@@ -1,6 +1,7 @@
 """The wrong implementations: a suite is measured by what it rejects.
 
-Each is the oracle with one bug that has been met in public or measured. `python -m vae_rosetta.conformance.meta` runs them all.
+Each is the oracle with one bug that has been met in public or measured. `python -m vae_rosetta.conformance.meta`
+runs them all.
 """
 
 from typing import Final
