@@ -1,9 +1,9 @@
-"""The results as a picture: images a second by participant and batch size, and the roofline as a line across."""
+"""The results as a picture: images a second by participant and batch size, and the rooflines as lines across."""
 
 import os
 from typing import Any, Final
 
-from vae_rosetta.benchmarks.table import short_names
+from vae_rosetta.benchmarks.table import of_limits, short_names
 from vae_rosetta.shared import files
 
 Json = dict[str, Any]
@@ -47,14 +47,15 @@ def _panel(axes: Any, report: Json, index: int) -> None:
     places = range(len(bars))
     axes.bar(places, medians, yerr=spreads, color=[colour for *_, colour in bars], capsize=3, ecolor="#333333")
     for place, (_, fit, _) in zip(places, bars, strict=True):
-        share = fit["percent_of_roofline"]["median"]
-        axes.text(place, 0, f"{share:.0f} %", ha="center", va="bottom", fontsize="x-small", color="white")
+        axes.text(place, 0, of_limits(fit), ha="center", va="bottom", fontsize="x-small", color="white")
     limit = report["roofline"]["batches"][index]
-    rate = limit["images_per_second"]["median"]
-    axes.axhline(rate, color="#333333", linestyle="--", linewidth=1)
-    label = f"matrix products alone ({limit['fastest'].partition(':')[2]})"
-    axes.text(len(bars) - 0.5, rate, label, ha="right", va="bottom", fontsize="x-small")
-    axes.set_ylim(0, 1.12 * max(rate, *(r["q3"] for r in rates)))
+    lines = {f"matrix products alone ({limit['fastest'].partition(':')[2]})": limit["images_per_second"]["median"]}
+    if "with_adam" in limit:
+        lines["products and Adam's bytes"] = limit["with_adam"]["images_per_second"]["median"]
+    for (label, rate), style, side in zip(lines.items(), ("--", ":"), ("bottom", "top"), strict=False):
+        axes.axhline(rate, color="#333333", linestyle=style, linewidth=1)
+        axes.text(len(bars) - 0.5, rate, label, ha="right", va=side, fontsize="x-small")
+    axes.set_ylim(0, 1.12 * max(*lines.values(), *(r["q3"] for r in rates)))
     axes.set_xticks(list(places), [name for name, *_ in bars], rotation=40, ha="right", fontsize="small")
     axes.yaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
     axes.spines[["top", "right"]].set_visible(False)

@@ -30,7 +30,7 @@ and train of a port follow each other, in either order by turns. The table shows
 
 Cores. The host of a virtual machine moves its cores. Where two of them share no cache, threads that share data wait
 for it four times as long, for seconds or minutes. So a run times how long some bytes take to another core and back,
-before and after each turn of fit, train, inference and the roofline. It brings the cores together before a turn and
+before and after each turn of fit, train, inference and the limits. It brings the cores together before a turn and
 repeats a turn up to three times if they parted meanwhile. Turns with cores apart are marked.
 
 fit. This is an epoch of shared.recipe.fit, as a user calls it: order and noise from the portable stream, the way to
@@ -40,8 +40,11 @@ train. These are the calls to train of an epoch, with order and noise made befor
 
 encode, decode, generate. Each is called with 1,000 images, for a quarter of a second.
 
-Roofline. NumPy and the frameworks make the matrix products of a training step and nothing else, with the same shapes
-and in the same rounds. Training is also shown as a share of the fastest library's products in the same round.
+Limits. NumPy and the frameworks make the matrix products of a training step and nothing else, with the same shapes
+and in the same rounds. They also read and write as many bytes as Adam does in a step, with next to no arithmetic: it
+reads parameters, gradient and two moments, and writes all but the gradient. The first limit is the time of the
+products, by the fastest library. The second is the time of the products and of Adam's bytes, by the fastest library
+at each. It is the limit that can be reached. Training is also shown as a share of both limits in the same round.
 
 Profile. With --profile the framework's own profiler measures every operation in the calls to train of an epoch,
 summed over all threads.
@@ -57,7 +60,7 @@ Memory. This is the most that the port's process ever had resident. It includes 
 Data. Images are repeated up to the number wanted. The work for an image does not depend on what it shows.
 
 Precision. All arithmetic is float32. With --precision bf16, ports are loaded with dtype "mixed_bfloat16": what goes
-into the layers' products and comes out is bfloat16. vae conformance mixed grades that besides. The roofline stays
+into the layers' products and comes out is bfloat16. vae conformance mixed grades that besides. The limits stay
 float32, and peers are left out.
 """
 

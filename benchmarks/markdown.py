@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
-from vae_rosetta.benchmarks.table import short_names
+from vae_rosetta.benchmarks.table import of_limits, short_names
 
 Json = dict[str, Any]
 
@@ -23,8 +23,10 @@ def _lines(report: Json) -> Iterator[str]:
         heads.append(f"to {target:g} nats, s")
     yield _row(heads)
     yield _row(["---", *["---:"] * (len(heads) - 1)])
-    limits = [cell for limit in report["roofline"]["batches"] for cell in ("", _rate(limit["images_per_second"]))]
-    yield _row(["limit", *limits, *[""] * (len(heads) - 1 - len(limits))])
+    rooflines = report["roofline"]["batches"]
+    yield _limit("limit: the products alone", rooflines, len(heads))
+    if "adam_bytes" in report["roofline"]:
+        yield _limit("limit: the products and Adam's bytes", [limit["with_adam"] for limit in rooflines], len(heads))
     short = short_names([backend["module"] for backend in report["backends"]])
     for backend in report["backends"]:
         framework = backend["describe"]
@@ -39,6 +41,11 @@ def _lines(report: Json) -> Iterator[str]:
         )
 
 
+def _limit(name: str, limits: list[Json], columns: int) -> str:
+    cells = [cell for limit in limits for cell in ("", _rate(limit["images_per_second"]))]
+    return _row([name, *cells, *[""] * (columns - 1 - len(cells))])
+
+
 def _row(cells: list[str]) -> str:
     return f"| {' | '.join(cells)} |"
 
@@ -48,7 +55,7 @@ def _rate(spread: Json) -> str:
 
 
 def _share(found: Json) -> str:
-    return f"{_rate(found['images_per_second'])} ({found['percent_of_roofline']['median']:.0f} %)"
+    return f"{_rate(found['images_per_second'])} ({of_limits(found)})"
 
 
 def _seconds(value: float) -> str:

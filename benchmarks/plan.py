@@ -10,16 +10,22 @@ from typing import Final, NamedTuple
 
 from vae_rosetta.shared import checks, spec
 
-FORMAT: Final = 3  # of the results; schema.json describes them
+FORMAT: Final = 4  # of the results; schema.json describes them
 
 PRODUCTS: Final = "products"  # the measure of those who multiply matrices and do nothing else: the roofline
+TRAFFIC: Final = "traffic"  # and of those who read and write what Adam does, and do nothing else
 
 FIRST_EPOCH: Final = "first_epoch"
 TRAINING: Final = ("fit", "train")
 INFERENCE: Final = ("encode", "decode", "generate")
 TARGET: Final = "target"  # seconds from the start of a process to the wanted test loss
 IMPORTS: Final = ("import_framework", "import")  # seconds; all other measures count images as well
-REPEATABLE: Final = (PRODUCTS, *TRAINING, *INFERENCE)  # of a fraction of a second, and the same if taken once more
+REPEATABLE: Final = (
+    PRODUCTS,
+    TRAFFIC,
+    *TRAINING,
+    *INFERENCE,
+)  # of a fraction of a second, and the same if taken once more
 
 
 class Turn(NamedTuple):
@@ -88,6 +94,7 @@ def _turns(plan: Plan, offers: Mapping[str, Collection[str]]) -> Iterator[Turn]:
         yield from each(0, FIRST_EPOCH, batch)
         for number in range(1, plan.repetitions + 1):
             yield from each(number, PRODUCTS, batch)
+            yield from each(number, TRAFFIC, batch)
             # In either order by turns: what comes first finds the caches as the one before left them.
             kinds = TRAINING if number % 2 else TRAINING[::-1]
             for name, offer in offers.items():

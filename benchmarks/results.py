@@ -1,4 +1,4 @@
-"""What a run found: medians and quartiles of its readings, shares of the roofline, and every reading itself."""
+"""What a run found: medians and quartiles of its readings, shares of the rooflines, and every reading itself."""
 
 import statistics
 from collections.abc import Sequence
@@ -6,8 +6,8 @@ from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 from vae_rosetta.benchmarks import gate, limits, machine
-from vae_rosetta.benchmarks.plan import FIRST_EPOCH, FORMAT, IMPORTS, INFERENCE, PRODUCTS, TRAINING
-from vae_rosetta.benchmarks.products.shapes import flops_per_image
+from vae_rosetta.benchmarks.plan import FIRST_EPOCH, FORMAT, IMPORTS, INFERENCE, PRODUCTS, TRAFFIC, TRAINING
+from vae_rosetta.benchmarks.products.shapes import adam_bytes, flops_per_image
 from vae_rosetta.benchmarks.run import Entry, Measured, PeerEntry, Reading
 from vae_rosetta.benchmarks.worker import SEED
 from vae_rosetta.shared import spec
@@ -82,9 +82,10 @@ def report(measured: Measured) -> Json:
 
 
 def _roofline(measured: Measured) -> Json:
-    flops = flops_per_image(measured.sizes)
+    flops, traffic = flops_per_image(measured.sizes), adam_bytes(measured.sizes)
+    streaming = _limits(measured, TRAFFIC)
     batches = []
-    for batch, limit in _limits(measured).items():
+    for batch, limit in _limits(measured, PRODUCTS).items():
         rates = list(limit.rates.values())
         medians = {
             name: statistics.median(_rate(reading) for reading in _readings(measured, name, PRODUCTS, batch))
@@ -97,18 +98,30 @@ def _roofline(measured: Measured) -> Json:
                 "images_per_second": spread(rates)._asdict(),
                 "gflops_per_second": spread([rate * flops / 1e9 for rate in rates])._asdict(),
                 "median_images_per_second": medians,
+                "with_adam": {
+                    "fastest": streaming[batch].participant,
+                    "images_per_second": spread([*_with_adam(measured, batch).values()])._asdict(),
+                    "gigabytes_per_second": spread(
+                        [rate / batch * traffic / 1e9 for rate in streaming[batch].rates.values()]
+                    )._asdict(),
+                },
             }
         )
     libraries = {name: identity["version"] for name, identity in measured.libraries.items()}
-    return {"flops_per_image": flops, "libraries": libraries, "batches": batches}
+    return {"flops_per_image": flops, "adam_bytes": traffic, "libraries": libraries, "batches": batches}
 
 
-def _limits(measured: Measured) -> dict[int, limits.Limit]:
+def _limits(measured: Measured, measure: str) -> dict[int, limits.Limit]:
     return limits.limits(
-        limits.Product(reading.turn.round, reading.turn.participant, reading.turn.batch, _rate(reading))
+        limits.Turn(reading.turn.round, reading.turn.participant, reading.turn.batch, _rate(reading))
         for reading in measured.readings
-        if reading.turn.measure == PRODUCTS and reading.turn.batch is not None
+        if reading.turn.measure == measure and reading.turn.batch is not None
     )
+
+
+def _with_adam(measured: Measured, batch: int) -> dict[int, float]:
+    products, traffic = (_limits(measured, measure)[batch] for measure in (PRODUCTS, TRAFFIC))
+    return limits.one_after_the_other(products, traffic)
 
 
 def _backend(measured: Measured, entry: Entry) -> Json:
@@ -176,12 +189,13 @@ def _peer(measured: Measured, entry: PeerEntry) -> Json:
 
 
 def _training(measured: Measured, name: str, kind: str, batch: int) -> Json:
-    """Images per second, and their share of the roofline, each turn with the roofline's of the same round."""
+    """Images per second, and their shares of both rooflines, each turn with the roofline's of the same round."""
     rates = {reading.turn.round: _rate(reading) for reading in _readings(measured, name, kind, batch)}
-    limit = _limits(measured)[batch].rates
-    return {
-        "images_per_second": spread(list(rates.values()))._asdict(),
-        "percent_of_roofline": spread([100.0 * rate / limit[number] for number, rate in rates.items()])._asdict(),
+    shares = {"percent_of_roofline": _limits(measured, PRODUCTS)[batch].rates}
+    shares["percent_of_roofline_with_adam"] = _with_adam(measured, batch)
+    return {"images_per_second": spread(list(rates.values()))._asdict()} | {
+        name: spread([100.0 * rate / limit[number] for number, rate in rates.items()])._asdict()
+        for name, limit in shares.items()
     }
 
 

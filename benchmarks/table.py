@@ -1,4 +1,7 @@
-"""The results for the eye, in 80 columns: what schema.json describes, as tables and a few lines."""
+"""The results for the eye, in 80 columns: what schema.json describes, as tables and a few lines.
+
+Results of format 3 and before have one roofline, the products alone; later ones two.
+"""
 
 from collections.abc import Iterator, Sequence
 from typing import Any, Final
@@ -48,10 +51,14 @@ def _head(report: Json, note: str) -> Iterator[str]:
 
 
 def _training(report: Json, short: dict[str, str]) -> Table:
-    table = _table("training, images/s", "batch", "", "fit", "", "of roof", "train", "", "of roof")
+    table = _table("training, images/s", "batch", "", "fit", "", "shares", "train", "", "shares")
     table.columns[1].justify = "left"
     for index, limit in enumerate(report["roofline"]["batches"]):
-        table.add_row(str(limit["batch"]), "roofline", "", "", "", *_spread(limit["images_per_second"]), "100 %")
+        table.add_row(str(limit["batch"]), "products", "", "", "", *_spread(limit["images_per_second"]), "100 %")
+        if "with_adam" in limit:
+            both = limit["with_adam"]["images_per_second"]
+            share = 100.0 * both["median"] / limit["images_per_second"]["median"]
+            table.add_row("", "and Adam", "", "", "", *_spread(both), f"{share:.0f}/100 %")
         for backend in report["backends"]:
             found = backend["training"][index]
             table.add_row("", short[backend["module"]], *_share(found["fit"]), *_share(found["train"]))
@@ -66,10 +73,19 @@ def _roofline(report: Json) -> str:
         f"{limit['gflops_per_second']['median']:,.0f} at {limit['batch']} ({limit['fastest'].partition(':')[2]})"
         for limit in roofline["batches"]
     ]
-    return (
-        "roofline: the float32 matrix products alone, by the fastest of "
+    text = (
+        "products: the float32 matrix products alone, by the fastest of "
         f"{', '.join(name.partition(':')[2] for name in roofline['libraries'])}: "
         f"{roofline['flops_per_image'] / 1e6:.3g} MFLOP an image, at best in a turn; GFLOP/s: {', '.join(rates)}"
+    )
+    if "adam_bytes" not in roofline:
+        return text
+    adam = [limit["with_adam"] for limit in roofline["batches"]]
+    streams = [f"{one['gigabytes_per_second']['median']:,.0f} ({one['fastest'].partition(':')[2]})" for one in adam]
+    return (
+        f"{text}\nand Adam: the products, and then the {roofline['adam_bytes'] / 1e6:.3g} MB that Adam reads and "
+        f"writes in a step: the limit that can be reached; GB/s: {', '.join(streams)}\n"
+        "shares: percent of the products alone / of the products and Adam's bytes"
     )
 
 
@@ -130,7 +146,13 @@ def _spread(value: Json | None) -> tuple[str, str]:
 
 
 def _share(found: Json) -> tuple[str, str, str]:
-    return *_spread(found["images_per_second"]), f"{found['percent_of_roofline']['median']:.0f} %"
+    return *_spread(found["images_per_second"]), of_limits(found)
+
+
+def of_limits(found: Json) -> str:
+    """Shares of the rooflines, as far as they are known: of the products alone, and of products and Adam's bytes."""
+    known = [found[name] for name in ("percent_of_roofline", "percent_of_roofline_with_adam") if name in found]
+    return f"{'/'.join(format(share['median'], '.0f') for share in known)} %"
 
 
 def _brief(value: float) -> str:

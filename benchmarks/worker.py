@@ -23,7 +23,7 @@ import numpy as np
 import numpy.typing as npt
 
 from vae_rosetta.benchmarks import imports, machine, peers, products
-from vae_rosetta.benchmarks.plan import FIRST_EPOCH, IMPORTS, INFERENCE, PRODUCTS, TARGET, TRAINING
+from vae_rosetta.benchmarks.plan import FIRST_EPOCH, IMPORTS, INFERENCE, PRODUCTS, TARGET, TRAFFIC, TRAINING
 from vae_rosetta.benchmarks.products.shapes import fastest
 from vae_rosetta.shared import parameters, recipe, stream
 from vae_rosetta.shared.contract import Array, Backend, FullModel, Trainable
@@ -162,7 +162,7 @@ class PeerParticipant:
 
 
 class ProductsParticipant:
-    """The matrix products of a training step, by one of `benchmarks.products`."""
+    """The matrix products of a training step, and Adam's traffic, by one of `benchmarks.products`."""
 
     def __init__(self, library: str) -> None:
         self._library = library
@@ -171,11 +171,16 @@ class ProductsParticipant:
         self._sizes = Sizes(*request["sizes"])
         self._turn_seconds = request["turn_seconds"]
         self._steps: dict[int, products.Step] = {}
-        return {"version": products.load(self._library).version(), "offer": [PRODUCTS]}
+        self._traffic: products.Step | None = None
+        offer = [PRODUCTS, TRAFFIC] if products.offers_traffic(self._library) else [PRODUCTS]
+        return {"version": products.load(self._library).version(), "offer": offer}
 
     def turn(self, measure: str, batch: int | None) -> Json:
-        if measure != PRODUCTS or batch is None:
+        if measure not in (PRODUCTS, TRAFFIC) or batch is None:
             raise ValueError(f"measure: got {measure!r} at batch {batch}; expected {PRODUCTS!r} at some batch")
+        if measure == TRAFFIC:
+            self._traffic = self._traffic or products.traffic(self._library, self._sizes)
+            return {"images": batch, "seconds": fastest(self._traffic, self._turn_seconds)}
         if batch not in self._steps:
             self._steps = {batch: products.step(self._library, self._sizes, batch)}
         return {"images": batch, "seconds": fastest(self._steps[batch], self._turn_seconds)}

@@ -1,14 +1,15 @@
-"""The machine's own limit: the matrix products of a training step and nothing else, by every library at hand.
+"""The machine's own limits: the matrix products of a training step and nothing else, by every library at hand; and the
+reading and writing of what Adam reads and writes, by every library that has `traffic`.
 
-The fastest of the libraries, by the median of its turns, is the roofline of a run.
+The fastest of the libraries at either, by the median of its turns, is the roofline of a run.
 """
 
 import importlib
 import importlib.util
 from pathlib import Path
-from typing import Protocol, cast
+from typing import Protocol, cast, runtime_checkable
 
-from vae_rosetta.benchmarks.products.shapes import Operands
+from vae_rosetta.benchmarks.products.shapes import Operands, Vectors
 from vae_rosetta.shared.spec import Sizes
 
 
@@ -24,8 +25,17 @@ class Products(Protocol):
         ...
 
 
+@runtime_checkable
+class Traffic(Protocol):
+    """A library's module that can also do this."""
+
+    def traffic(self, vectors: Vectors) -> "Step":
+        """What reads and writes all that Adam does once, with little arithmetic; it is over when the call is."""
+        ...
+
+
 class Step(Protocol):
-    """All products of a training step, once."""
+    """All products of a training step, once; or all of Adam's traffic."""
 
     def __call__(self) -> None: ...
 
@@ -55,3 +65,15 @@ def step(name: str, sizes: Sizes, batch: int) -> Step:
     from vae_rosetta.benchmarks.products.shapes import operands
 
     return load(name).step(operands(sizes, batch))
+
+
+def offers_traffic(name: str) -> bool:
+    """Whether library `name`, which is imported now, has `traffic`."""
+    return isinstance(load(name), Traffic)
+
+
+def traffic(name: str, sizes: Sizes) -> Step:
+    """All of Adam's traffic in a training step, by library `name`."""
+    from vae_rosetta.benchmarks.products.shapes import vectors
+
+    return cast(Traffic, load(name)).traffic(vectors(sizes))

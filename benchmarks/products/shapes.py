@@ -7,8 +7,12 @@ outputs and a batch of B, the products are
     forward             x W^T   (B, i) (i, o)
     gradient to W       g^T x   (o, B) (B, i)
     gradient to x       g W     (B, o) (o, i)    but for the first layer: no one asks for the gradient to the images
+
+Then Adam reads every parameter, its gradient and its two moments, and writes all but the gradient. It does so once a
+step, however few images a batch has, so that at small batches the products alone are a limit that cannot be reached.
 """
 
+import math
 import time
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
@@ -60,6 +64,26 @@ def operands(sizes: Sizes, batch: int) -> list[Operands]:
         x, g, w = (random.standard_normal(shape, dtype=np.float32) for shape in shapes.values())
         factors += [Operands(x, w.T), Operands(g.T, x)] + ([] if layer == _FIRST else [Operands(g, w)])
     return factors
+
+
+class Vectors(NamedTuple):
+    """What Adam reads and writes, (P,) each, float32."""
+
+    params: Array
+    gradient: Array  # the only one that is not written
+    m: Array
+    v: Array
+
+
+def vectors(sizes: Sizes) -> Vectors:
+    """Random vectors of as many elements as the model has parameters."""
+    count = sum(math.prod(shape) for shape in spec.parameter_shapes(sizes).values())
+    return Vectors(*np.random.default_rng(0).random((4, count), dtype=np.float32))
+
+
+def adam_bytes(sizes: Sizes) -> int:
+    """Bytes that Adam reads and writes in a step: four vectors read and three written; 18,279,072 at full size."""
+    return 7 * vectors(sizes).params.nbytes
 
 
 def stored(operand: Array) -> tuple[Array, bool]:

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 
 from vae_rosetta.benchmarks.products import Step
-from vae_rosetta.benchmarks.products.shapes import Operands, stored
+from vae_rosetta.benchmarks.products.shapes import Operands, Vectors, stored
 
 
 def version() -> str:
@@ -31,6 +31,23 @@ def step(operands: list[Operands]) -> Step:
     def run() -> None:
         for product in products(arguments):
             product.block_until_ready()
+
+    run()  # compiles
+    return run
+
+
+def traffic(vectors: Vectors) -> Step:
+    """See `benchmarks.products.Traffic`."""
+    params, gradient, m, v = map(jnp.array, vectors)
+    written = (params, m, v)
+    # What is donated is written in place.
+    once = jax.jit(lambda p, m, v, gradient: (p + gradient, -m, -v), donate_argnums=(0, 1, 2))
+
+    def run() -> None:
+        nonlocal written
+        written = once(*written, gradient)
+        for vector in written:
+            vector.block_until_ready()
 
     run()  # compiles
     return run

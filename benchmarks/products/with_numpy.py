@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from vae_rosetta.benchmarks.products import Step
-from vae_rosetta.benchmarks.products.shapes import Operands
+from vae_rosetta.benchmarks.products.shapes import Operands, Vectors
 
 
 def version() -> str:
@@ -22,5 +22,17 @@ def step(operands: list[Operands]) -> Step:
     def run() -> None:
         for a, b, out in work:
             np.matmul(a, b, out=out)
+
+    return run
+
+
+def traffic(vectors: Vectors) -> Step:
+    """See `benchmarks.products.Traffic`."""
+    params, gradient, m, v = vectors
+
+    def run() -> None:
+        np.add(params, gradient, out=params)
+        for moment in (m, v):
+            np.negative(moment, out=moment)
 
     return run

@@ -5,7 +5,7 @@ from typing import Any
 import tensorflow as tf
 
 from vae_rosetta.benchmarks.products import Step
-from vae_rosetta.benchmarks.products.shapes import Operands, stored
+from vae_rosetta.benchmarks.products.shapes import Operands, Vectors, stored
 
 
 def version() -> str:
@@ -29,6 +29,25 @@ def step(operands: list[Operands]) -> Step:
 
     def run() -> None:
         products(arguments)[-1].numpy()
+
+    run()  # compiles
+    return run
+
+
+def traffic(vectors: Vectors) -> Step:
+    """See `benchmarks.products.Traffic`."""
+    params, m, v = (tf.Variable(vector) for vector in (vectors.params, vectors.m, vectors.v))
+    gradient = tf.constant(vectors.gradient)
+
+    @tf.function(jit_compile=True, autograph=False)
+    def once() -> Any:
+        params.assign_add(gradient)
+        m.assign(-m)
+        v.assign(-v)
+        return params[0]
+
+    def run() -> None:
+        once().numpy()
 
     run()  # compiles
     return run

@@ -3,7 +3,7 @@
 import torch
 
 from vae_rosetta.benchmarks.products import Step
-from vae_rosetta.benchmarks.products.shapes import Operands
+from vae_rosetta.benchmarks.products.shapes import Operands, Vectors
 
 
 def version() -> str:
@@ -20,5 +20,18 @@ def step(operands: list[Operands]) -> Step:
     def run() -> None:
         for (a, b), out in zip(work, outputs, strict=True):
             torch.mm(a, b, out=out)
+
+    return run
+
+
+def traffic(vectors: Vectors) -> Step:
+    """See `benchmarks.products.Traffic`."""
+    params, gradient, m, v = map(torch.from_numpy, vectors)
+
+    @torch.inference_mode()
+    def run() -> None:
+        params.add_(gradient)
+        m.neg_()
+        v.neg_()
 
     return run

@@ -3,7 +3,8 @@
 PyTorch's own `mm` and `addmm` go to MKL, which on AMD's CPUs with AVX-512 of 512 bits throughout (Zen 5, 2024) reaches
 half of what they can, and oneDNN nearly all: 61,000 and 108,000 images/s at batch 128 if training were the products
 alone. On an older EPYC with AVX-512, without AVX-VNNI, both took the same there (53,000 and 54,000), and MKL less at
-larger batches.
+larger batches. On Intel's, MKL stays: it is PyTorch's own choice for float32, and a public comparison found both alike
+(intel/intel-extension-for-pytorch#475). It has not been measured here.
 """
 
 from collections.abc import Callable, Mapping

@@ -55,7 +55,7 @@ def test_help_is_the_protocol_and_loads_nothing_heavy(root: Path) -> None:
     done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
     imported = set(re.findall(r"^import time:.*\| +([\w.]+)$", done.stderr, re.MULTILINE))
     assert done.returncode == 0
-    for word in ("Gate", "A B C A B C", "fit", "train", "Roofline", "Memory"):
+    for word in ("Gate", "A B C A B C", "fit", "train", "Limits", "Memory"):
         assert word in done.stdout
     assert {"vae_rosetta.benchmarks.cli", "click"} <= imported, "the list of imports was not read"
     assert not imported & {"numpy", "rich", "torch", "tensorflow", "jax"}

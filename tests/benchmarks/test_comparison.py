@@ -91,6 +91,17 @@ def test_the_interval_widens_with_the_spread() -> None:
     assert wide.high - wide.low > 3 * (narrow.high - narrow.low)
 
 
+def test_a_module_is_the_same_under_its_installed_name() -> None:
+    old, new = run(1), run(2)
+    for turn in old["turns"]:
+        turn["participant"] = turn["participant"].replace("a_vae", "implementations.torch_vae")
+    for turn in new["turns"]:
+        turn["participant"] = turn["participant"].replace("a_vae", "vae_rosetta.implementations.torch_vae")
+    ratios = comparison.compare(old, {**new, "format": 4})
+    assert {ratio.participant for ratio in ratios} == {"implementations.torch_vae"}
+    assert len(ratios) == 3
+
+
 def test_few_readings_say_nothing() -> None:
     few = run(1, factor=0.5)
     few["turns"] = [turn for turn in few["turns"] if turn["round"] <= 4]
@@ -164,7 +175,7 @@ def test_command_prints_a_table_or_lines_of_json(write: Callable[..., Path]) -> 
         (lambda report: report["protocol"].update(sizes=[16, 8, 2]), r"sizes: got .*; expected the same in both"),
         (lambda report: report["turns"].clear(), "expected a file that --out wrote"),
         (lambda report: report.pop("format"), "expected a file that --out wrote"),
-        (lambda report: report.update(format=1), "got results of format 1; expected format 3"),
+        (lambda report: report.update(format=1), "got results of format 1; expected format 4"),
         (
             lambda report: [turn.update(participant="b_vae") for turn in report["turns"]],
             "the two runs have no figure in common",

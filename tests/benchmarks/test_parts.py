@@ -72,11 +72,16 @@ def test_cpu_without_bfloat16_is_known(text: str, lacks: bool, tmp_path: Path) -
 
 
 def test_participants_take_turns() -> None:
-    offers = {"a": ["first_epoch", "fit", "train", "encode"], "b": ["first_epoch", "fit", "train"], "r": ["products"]}
+    offers = {
+        "a": ["first_epoch", "fit", "train", "encode"],
+        "b": ["first_epoch", "fit", "train"],
+        "r": ["products", "traffic"],
+    }
     some = Plan(batches=(1, 2), images=2, repetitions=2, import_repetitions=1)
     turns = plan.schedule(some, offers)
     assert [(turn.participant, turn.measure) for turn in turns if (turn.round, turn.batch) == (2, 1)] == [
         ("r", "products"),
+        ("r", "traffic"),
         ("a", "train"),
         ("a", "fit"),
         ("b", "train"),
@@ -85,7 +90,7 @@ def test_participants_take_turns() -> None:
     first = [turn.measure for turn in turns if (turn.round, turn.batch, turn.participant) == (1, 1, "a")]
     assert first == ["fit", "train"]
     assert [turn.participant for turn in turns if turn.measure == "encode"] == ["a", "a"]
-    assert len(set(turns)) == len(turns) == 2 * (2 + 2 * 5) + 2
+    assert len(set(turns)) == len(turns) == 2 * (2 + 2 * 6) + 2
     assert all(one.batch is None or two.batch is None or one.batch <= two.batch for one, two in pairwise(turns))
     mine = [(turn.measure, turn.batch) for turn in turns if (turn.round, turn.participant) == (2, "a")]
     assert mine[-5:] == [("train", 1), ("fit", 1), ("encode", None), ("train", 2), ("fit", 2)]
@@ -113,11 +118,40 @@ def test_roofline_makes_the_products_that_it_counts() -> None:
 def test_roofline_is_the_library_with_the_best_median_of_each_batch() -> None:
     rates = {("a", 1): (5, 5, 90), ("b", 1): (7, 7, 7), ("a", 2): (4, 4, 4), ("b", 2): (3, 3, 3)}
     found = limits.limits(
-        limits.Product(number, name, batch, rate)
+        limits.Turn(number, name, batch, rate)
         for (name, batch), values in rates.items()
         for number, rate in enumerate(values, start=1)
     )
     assert found == {1: ("b", {1: 7, 2: 7, 3: 7}), 2: ("a", {1: 4, 2: 4, 3: 4})}
+
+
+def test_second_roofline_takes_the_time_of_both_in_each_round() -> None:
+    both = limits.one_after_the_other(limits.Limit("a", {1: 6.0, 2: 4.0, 3: 5.0}), limits.Limit("b", {1: 3.0, 2: 4.0}))
+    assert both == pytest.approx({1: 2.0, 2: 2.0})
+
+
+@pytest.mark.parametrize("name", [name for name in products.installed() if name != "torch-onednn"])
+def test_every_library_makes_adams_traffic(name: str, tmp_path: Path) -> None:
+    with processes.Worker("--products", name) as library:
+        opened = library.ask("open", images=str(tmp_path), sizes=Sizes(16, 8, 3), turn_seconds=0.0)
+        assert opened["offer"] == ["products", "traffic"]
+        answer = library.ask("traffic", batch=5)
+    assert answer["images"] == 5
+    assert 0 < answer["seconds"] < 1.0
+
+
+def test_adams_bytes_are_those_of_a_hand_count() -> None:
+    assert shapes.adam_bytes(Sizes()) == (4 + 3) * 4 * 652_824
+
+
+def test_numpys_traffic_is_in_place() -> None:
+    found = shapes.vectors(Sizes(16, 8, 3))
+    before = [vector.copy() for vector in found]
+    products.load("numpy").traffic(found)()  # type: ignore[attr-defined]
+    np.testing.assert_array_equal(found.params, before[0] + before[1])
+    np.testing.assert_array_equal(found.gradient, before[1])
+    np.testing.assert_array_equal(found.m, -before[2])
+    np.testing.assert_array_equal(found.v, -before[3])
 
 
 def test_peers_are_told_by_the_packages_that_they_need(monkeypatch: pytest.MonkeyPatch) -> None:
