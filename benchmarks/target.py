@@ -1,8 +1,9 @@
 """How long a user waits for a trained model: a process that starts, trains and ends at a wanted test loss.
 
-`python -m vae_rosetta.benchmarks.target MODULE|--peer MODULE TRAIN.npy TEST.npy NATS DTYPE` prints
-{"epochs": N, "test": NATS}; the run takes the time from the start of the process to its end. After every epoch the loss of the held-out images is taken,
-z drawn once per image; training ends with the first that is no more than wanted, or after `MOST_EPOCHS`.
+`python -m vae_rosetta.benchmarks.target MODULE|--peer MODULE TRAIN.npy TEST.npy NATS DTYPE` prints {"epochs": N,
+"test": NATS}; the run takes the time from the start of the process to its end. After every epoch the loss of the
+held-out images is taken, z drawn once per image; training ends with the first that is no more than wanted, or after
+`MOST_EPOCHS`.
 """
 
 import importlib

@@ -9,11 +9,11 @@ total, so the error has the variance u^2 / 3 (n S^2 / 3 + n Q / 2). This grows w
 probabilistic analysis of Higham & Mary (SIAM J. Sci. Comput. 41, 2019), and not with n as in the worst case, which is
 too loose to catch anything. Inputs are exact: a vector stores them in float32.
 
-Two things are not independent. A constant of the specification is the same nearest number in every port of a
-precision. And what grows by nearly equal terms, as a parameter does that Adam moves by its learning rate again and again, is rounded
-alike at each of them, for the numbers of a precision are evenly spaced between two powers of 2: the errors add up in
-proportion to the steps, and not to their root. So a parameter is rounded to such evenly spaced numbers indeed, in a
-unit that each repetition draws for itself (`stored`), since which way it goes depends on where a lattice happens to
+Two things are not independent. A constant of the specification is the same nearest number in every port of a precision.
+And what grows by nearly equal terms, as a parameter does that Adam moves by its learning rate again and again, is
+rounded alike at each of them, for the numbers of a precision are evenly spaced between two powers of 2: the errors add
+up in proportion to the steps, and not to their root. So a parameter is rounded to such evenly spaced numbers indeed, in
+a unit that each repetition draws for itself (`stored`), since which way it goes depends on where a lattice happens to
 lie. (Each of 20 steps of 9.09e-5 on a parameter near -20.7 errs by a third of a float32 unit to the same side.)
 
 Disturbing the whole computation (Monte Carlo arithmetic, Parker 1997) follows errors through cancellation, through

@@ -1,8 +1,8 @@
 """Where the time of training goes, operation by operation, as each framework's own profiler tells it.
 
 `python -m vae_rosetta.benchmarks.profiles MODULE IMAGES.npy BATCH DTYPE` profiles the calls to `train` of one epoch,
-after an epoch that compiles, and prints {"seconds": S, "steps": K, "operations": [{"name": ..., "seconds": ...}, ...]}. The times are
-those of all threads together: with two threads at work, a second has two.
+after an epoch that compiles, and prints {"seconds": S, "steps": K, "operations": [{"name": ..., "seconds": ...}, ...]}.
+The times are those of all threads together: with two threads at work, a second has two.
 """
 
 import importlib

@@ -18,11 +18,11 @@ from vae_rosetta.shared.command_line import Command
 PAGE: Final = Path(conformance.__file__).parent / "PITFALLS.md"
 
 _INTRODUCTION: Final = (
-    "Written by `python -m vae_rosetta.conformance.meta pitfalls` from the catalogue of bugs in `shared/bugs`; "
-    "a test keeps it up to date. Clauses are those of `shared/spec.py`. A report is of that bug, of one of its kind (its size may be the "
-    "project's own choice) or of the variant that is taken for the true thing. A line below a bug is a wrong "
-    "implementation, which is the oracle with this one bug, and the tests that reject it: `chapter/slug` is a vector, "
-    "`chapter::name` a test of a chapter. `nox -s mutants` proves that they do."
+    "Written by `python -m vae_rosetta.conformance.meta pitfalls` from the catalogue of bugs in `shared/bugs`; a test"
+    " keeps it up to date. Clauses are those of `shared/spec.py`. A report is of that bug, of one of its kind (its "
+    "size may be the project's own choice) or of the variant that is taken for the true thing. A line below a bug is "
+    "a wrong implementation, which is the oracle with this one bug, and the tests that reject it: `chapter/slug` is a"
+    " vector, `chapter::name` a test of a chapter. `nox -s mutants` proves that they do."
 )
 
 
