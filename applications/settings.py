@@ -45,10 +45,11 @@ _Count = Annotated[int, _Kind("a whole number, 1 or more", lambda value: _is_who
 _Seed = Annotated[int, _Kind("a whole number from 0 to 2**64 - 1", lambda value: _is_whole(value, 0, 2**64))]
 _Shape = Annotated[tuple[int, int] | None, _Kind("height and width, or null", _is_shape, lambda v: v and tuple(v))]
 _Binarise = Annotated[
-    str, _Kind(f"one of {', '.join(binarisation.TRAINABLE)}", lambda value: value in list(binarisation.TRAINABLE))
+    str, _Kind(f"one of {', '.join(binarisation.TRAINABLE)}", lambda value: value in binarisation.TRAINABLE)
 ]
 _Folder = Annotated[
-    Path | None, _Kind("a folder or null", lambda value: isinstance(value, str | None), lambda v: v and Path(v))
+    Path | None,
+    _Kind("a folder or null", lambda value: isinstance(value, str | None), lambda v: None if v is None else Path(v)),
 ]
 
 # Keys that a file may lack: pixels could not be binarised at first, and what `vae evaluate anomaly --keep` wrote had
