@@ -138,12 +138,10 @@ def test_backends_tells_how_to_install_what_is_missing(monkeypatch: pytest.Monke
         importlib.metadata.version("numpy"),
     ]
     assert table[list(PORTS).index("c") + 1] == ["c", "C", "no", "yes", "no", "yes", "no"]
-    assert lines[len(PORTS) + 1 :] == [
-        "torch needs torch: not installed; try: pip install 'vae-rosetta[torch]'",
-        "tensorflow needs tensorflow, keras: not installed; try: pip install 'vae-rosetta[tensorflow]'",
-        "jax needs jax, flax, optax: not installed; try: pip install 'vae-rosetta[jax]'",
-        "c is not built; run: cd nowhere && make",
-    ]
+    cures = lines[len(PORTS) + 1 :]
+    assert len(cures) == sum(1 for port in PORTS.values() if port.packages or port.program)
+    assert "jax needs jax, flax, optax: not installed; try: pip install 'vae-rosetta[jax]'" in cures
+    assert "c is not built; run: cd nowhere && make" in cures
 
 
 @pytest.mark.parametrize(

@@ -16,9 +16,11 @@ from PIL import Image
 
 from vae_rosetta.applications import demo, runs
 from vae_rosetta.applications.cli import vae
-from vae_rosetta.implementations.ports import Port
+from vae_rosetta.implementations.ports import FRAMEWORKS, PORTS, Port
 
 ROOT = Path(__file__).parents[1]
+SHOWN = ["oracle", *(port.word for port in FRAMEWORKS)]
+MISSING = [port.word for port in FRAMEWORKS if port.packages]  # where no package is installed
 
 
 @pytest.fixture(scope="module")
@@ -58,11 +60,11 @@ def run(data: Path, out: Path, *arguments: str) -> click.testing.Result:
 def test_agreement_is_told_and_kept(error: float, data: Path, tmp_path: Path) -> None:
     result = run(data, tmp_path / "out")
     assert result.exit_code == 0, result.output
-    rows = [line for line in result.stdout.splitlines() if re.match(r"(oracle|torch|tensorflow|jax) +\d", line)]
-    assert len(rows) == 4
+    rows = [line for line in result.stdout.splitlines() if re.match(rf"({'|'.join(SHOWN)}) +\d", line)]
+    assert len(rows) == len(SHOWN)
     report = json.loads((tmp_path / "out" / demo.REPORT).read_text())
     assert report["holds"] is True
-    assert [row["backend"] for row in report["backends"]] == ["oracle", "torch", "tensorflow", "jax"]
+    assert [row["backend"] for row in report["backends"]] == SHOWN
     for row in report["backends"]:
         metrics = runs.read(tmp_path / "out" / f"{row['backend']}-float32").metrics()
         assert (row["train"], row["test"]) == (metrics[1]["train"]["objective"], metrics[1]["test"]["objective"])
@@ -121,9 +123,9 @@ def test_rows_that_are_no_images_get_no_picture(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("backends", "message"),
     [
-        ((), "backends: not installed: torch, tensorflow, jax; try: pip install 'vae-rosetta[torch,tensorflow,jax]'"),
+        ((), f"backends: not installed: {', '.join(MISSING)}; try: pip install 'vae-rosetta[{','.join(MISSING)}]'"),
         (("--backends", "oracle,jax"), "backends: not installed: jax; try: pip install 'vae-rosetta[jax]'"),
-        (("--backends", "mxnet"), "backends: got mxnet; expected some of torch, tensorflow, jax, oracle, c"),
+        (("--backends", "mxnet"), f"backends: got mxnet; expected some of {', '.join(PORTS)}"),
     ],
 )
 def test_missing_backends_are_told(

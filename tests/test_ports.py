@@ -122,6 +122,12 @@ def test_new_port_keeps_to_the_import_rules_and_its_row_is_true(tree: Path) -> N
     assert re.search(r"\b5 passed", out), out  # the folder's rule, all files, its row, its extra, the extra `all`
 
 
+def test_tests_that_list_the_ports_pass_with_a_new_one(tree: Path) -> None:
+    listing = "agreement_is_told or missing_backends or backends_tells"
+    out = _run(tree, "-m", "pytest", "-q", "tests/test_demo.py", "tests/test_command_line.py", "-k", listing)
+    assert re.search(r"\b5 passed", out), out
+
+
 def test_new_port_has_its_sessions(tree: Path) -> None:
     pytest.importorskip("nox")
     listed = _run(tree, "-m", "nox", "--list")
