@@ -1,6 +1,7 @@
 """One entry point for every chore. A bare `nox` runs what must pass before a change lands."""
 
 import contextlib
+import os
 import runpy
 import shutil
 import tempfile
@@ -12,6 +13,8 @@ nox.needs_version = ">=2024.10.9"
 nox.options.sessions = ["lint", "types", "tests", "conformance"]
 nox.options.default_venv_backend = "uv|virtualenv"  # uv: virtualenvs share one copy of each package, by hard links
 nox.options.reuse_venv = "yes"
+# Certificates that an organisation has added to the machine's, which pip is often told of and uv is not.
+os.environ.setdefault("UV_SYSTEM_CERTS", "true")
 
 ROOT = Path(__file__).parent
 CONSTRAINTS = f"--constraint={ROOT / 'constraints.txt'}"
