@@ -17,6 +17,7 @@ from vae_rosetta.shared.spec import Sizes
 
 torch: Any = pytest.importorskip("torch")
 TORCH_VAE: Final[Any] = importlib.import_module("vae_rosetta.implementations.torch_vae")
+TORCH_ADAM: Final[Any] = importlib.import_module("vae_rosetta.implementations.torch_vae.adam")
 TORCH_PRODUCTS: Final[Any] = importlib.import_module("vae_rosetta.implementations.torch_vae.products")
 SIZES: Final = Sizes(12, 8, 3)
 
@@ -67,6 +68,32 @@ def test_the_module_follows_the_contract_and_its_own_training(run: tuple[Array, 
     np.testing.assert_allclose(model.train(*run), objectives, rtol=1e-6)
     for name, value in vae.state_dict().items():
         np.testing.assert_allclose(model.params()[name], value.numpy(), atol=1e-6, err_msg=name)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_adam_is_pytorchs_own_to_the_last_bit(dtype: str) -> None:
+    """Weights of sizes that fill no vector register, each by itself, beside the optimizer on all of them."""
+    random = torch.Generator().manual_seed(0)
+    params, gradients = (
+        [torch.randn(shape, generator=random, dtype=getattr(torch, dtype)) for shape in ((7, 5), (13,), (3, 3))]
+        for _ in range(2)
+    )
+    m, v = ([torch.zeros_like(param) for param in params] for _ in range(2))
+    expected = [torch.nn.Parameter(param.clone()) for param in params]
+    optimizer = torch.optim.Adam(expected, lr=1e-3, eps=1e-8, fused=True)
+    adam = TORCH_ADAM.Adam(params, gradients, m, v)
+    for _ in range(5):
+        for param, gradient in zip(expected, gradients, strict=True):
+            param.grad = gradient.clone()
+        optimizer.step()
+        adam.update()
+        gradients[0].mul_(-0.5)
+    assert adam.steps == 5
+    for param, wanted, moment, square in zip(params, expected, m, v, strict=True):
+        state = optimizer.state[wanted]
+        assert torch.equal(param, wanted.detach())
+        assert torch.equal(moment, state["exp_avg"])
+        assert torch.equal(square, state["exp_avg_sq"])
 
 
 def test_default_dtype_of_the_process_changes_nothing(run: tuple[Array, Array, Array]) -> None:
