@@ -191,7 +191,10 @@ def mixed(module: str, device: str) -> int:
         found = f"FAILS: {answer.problem}" if answer.problem else f"{answer.used:.3f} of what is allowed"
         click.echo(f"{answer.vector:<34} {found}")
     if failed:
-        click.echo(f"{name}: does not conform: {len(failed)} of {total} vectors fail, {failed[0]} first", err=True)
+        click.echo(
+            f"{name} in mixed precision: does not conform: {len(failed)} of {total} vectors fail, {failed[0]} first",
+            err=True,
+        )
         return NO
     click.echo(f"mixed precision of {name}: conforms")
     return DONE

@@ -12,7 +12,9 @@ Passing says that this mode computes the specified model, as coarsely as it says
 where they are a thousand times as plain.
 """
 
+import os
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -54,10 +56,10 @@ def allowed(vector: Vector) -> dict[str, float]:
 
     exact = {name: value for name, value in answers().items() if value.dtype.kind == "f"}
     squares = dict.fromkeys(exact, 0.0)
-    for repetition in range(_REPETITIONS):
-        disturbed = answers(rounding.MixedArithmetic(repetition))
-        for name, value in exact.items():
-            squares[name] += _norm(disturbed[name], value) ** 2
+    with ThreadPoolExecutor(os.cpu_count()) as threads:  # NumPy's long operations run side by side
+        for disturbed in threads.map(answers, map(rounding.MixedArithmetic, range(_REPETITIONS))):
+            for name, value in exact.items():
+                squares[name] += _norm(disturbed[name], value) ** 2
     return {name: MOST * (square / _REPETITIONS) ** 0.5 for name, square in squares.items()}
 
 

@@ -161,4 +161,4 @@ def test_command_names_what_fails(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(mixed, "grade", lambda *_, **__: [mixed.Answer("loss/tiny", 0.25, ""), wrong])
     graded = CliRunner().invoke(conformance, ["mixed", "port"])
     assert graded.exit_code == 1
-    assert graded.stderr == "port: does not conform: 1 of 2 vectors fail, loss/full first\n"
+    assert graded.stderr == "port in mixed precision: does not conform: 1 of 2 vectors fail, loss/full first\n"

@@ -87,8 +87,7 @@ def test_all_six_from_elsewhere(kind: str, either: Any, tmp_path: Path) -> None:
     root = repository(tmp_path / "theirs", tuple(MODULES), kind)
     elsewhere = repository(tmp_path / "elsewhere", (), kind)
     (elsewhere / "port.py").unlink()
-    words = ("python", "-m", "vae_rosetta.conformance", "port", *GRADE)
-    assert_graded(either.run(*words, folder=elsewhere, path=root))
+    assert_graded(either.run("vae", "conformance", "port", *GRADE, folder=elsewhere, path=root))
 
 
 @KINDS
@@ -97,3 +96,9 @@ def test_all_six_under_their_own_pytest(kind: str, either: Any, tmp_path: Path) 
     done = either.run("python", "-m", "pytest", "-q", folder=root)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "1 passed" in done.stdout
+
+
+@KINDS
+def test_all_six_from_their_root(kind: str, either: Any, tmp_path: Path) -> None:
+    root = repository(tmp_path / "theirs", tuple(MODULES), kind)
+    assert_graded(either.run("python", "-m", "vae_rosetta.conformance", "port", *GRADE, folder=root))
