@@ -217,8 +217,8 @@ class _Shape(click.ParamType[tuple[int, ...]]):
     no_args_is_help=True,
     examples=(
         "vae audit my_package.losses:vae_loss",
-        "vae audit my_package.losses:vae_loss --arguments x,recon,mu,logvar --tensors torch",
-        "vae audit my_package.losses:vae_loss --input-dim 28x28x1 --latent-dim 2 --json audit.json",
+        "vae audit my_package.losses:vae_loss --arguments x,recon,mu,logvar",
+        "vae audit my_package.losses:vae_loss --input-dim 28x28x1 --latent-dim 2",
     ),
 )
 @click.argument("loss", metavar="MODULE:FUNCTION")

@@ -87,6 +87,7 @@ def test_examples_are_commands_that_parse(name: str) -> None:
     for example in command.examples:
         words = shlex.split(example)
         assert words[0] == "vae"
+        assert len(example) <= 78, "two columns are its indentation"
         context = vae.make_context("vae", words[1:])
         _, found, rest = vae.resolve_command(context, words[1:])
         assert found is not None

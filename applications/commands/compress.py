@@ -13,7 +13,7 @@ from vae_rosetta.shared.command_line import SEED, Command
     cls=Command,
     examples=(
         "vae compress bits.npy digits.vaez --weights runs/bits",
-        "vae compress grey.npy digits.vaez --weights runs/bits --binarise drawn --seed 1",
+        "vae compress grey.npy digits.vaez --weights runs/bits --binarise drawn",
     ),
 )
 @click.argument("source", metavar="IN.npy", type=options.PATH)

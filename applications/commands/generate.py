@@ -12,8 +12,8 @@ from vae_rosetta.shared.command_line import SEED, WHOLE, Command
     cls=Command,
     examples=(
         "vae generate --weights runs/first --out samples.png",
-        "vae generate --weights runs/first --kind traversal --image 3 --out traversal.png",
-        "vae generate --weights runs/first --kind interpolation --between 3 8 --out path.npy",
+        "vae generate --weights runs/first --kind traversal --out traversal.png",
+        "vae generate --weights runs/first --kind interpolation --between 3 8",
     ),
 )
 @options.weights

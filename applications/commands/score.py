@@ -22,7 +22,7 @@ _SCORES = (
     cls=Command,
     examples=(
         "vae score photos.parquet --weights runs/first --out scores.parquet",
-        "vae score photos.parquet --weights runs/first --out scores.csv --normal good.npy --pictures worst.png",
+        "vae score photos.csv --weights runs/first --out scores.csv --normal good.npy",
     ),
 )
 @click.argument("source", metavar="IN", type=options.PATH)
