@@ -150,7 +150,7 @@ def test_wrong_port_gets_its_certificate_too(tmp_path: Path) -> None:
     assert _by(found["clauses"], "id")["loss.kl"]["verdict"] == "does not conform"
     assert not [h for h in found["headroom"] if h["vector"] == "loss/tiny"]
     assert failures[0]["fault"] == "wrong answer"
-    assert failures[0]["explanation"].startswith("the KL term is averaged over the latents")
+    assert failures[0]["explanation"].startswith("The KL term is averaged over the latents")
     assert "- `loss/tiny in float32`: kl" in (tmp_path / "out.md").read_text(encoding="utf-8")
     assert "caught here, wrong-reduction:" in run.stdout
 
