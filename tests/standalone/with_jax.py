@@ -50,13 +50,17 @@ def precision(dtype: str) -> AbstractContextManager[None]:
 
 def gradients(vae: module.VAE, x: jax.Array, noise: jax.Array) -> dict[str, Array]:
     """Of the summed objective, by `grad`, under the canonical names."""
+    found = _gradients(vae, x, noise)
+    return {name: _access(_variable(found, name))[0]() for name in spec.PARAMETER_NAMES}
 
+
+@nnx.jit
+def _gradients(vae: module.VAE, x: jax.Array, noise: jax.Array) -> Any:
     def objective(vae: module.VAE) -> jax.Array:
         reconstruction, kl = vae.negative_elbo(x, noise)
         return (reconstruction + kl).sum()
 
-    found = nnx.grad(objective)(vae)
-    return {name: _access(_variable(found, name))[0]() for name in spec.PARAMETER_NAMES}
+    return nnx.grad(objective)(vae)
 
 
 def variables(vae: module.VAE, adam: Any) -> dict[str, tuple[Callable[[], Array], Callable[[Array], object]]]:
