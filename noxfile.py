@@ -106,7 +106,8 @@ def conformance(session: nox.Session, backend: str) -> None:
         else:
             session.log(f"{backend} offers no mixed precision: not graded")
     row = f"tests/test_ports.py::test_row_says_what_the_model_offers[{backend}]"
-    session.run("pytest", row, env=QUIET_TENSORFLOW)
+    own = [str(path.relative_to(ROOT)) for path in sorted(ROOT.glob(f"tests/frameworks/test_{backend}_*.py"))]
+    session.run("pytest", row, *own, env=QUIET_TENSORFLOW)
     if (ROOT / "implementations" / f"{backend}_vae" / "model.py").exists():
         session.run("pytest", "tests/standalone", "--framework", backend, env=QUIET_TENSORFLOW)
 

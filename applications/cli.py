@@ -33,7 +33,7 @@ class _Vae(command_line.Group):
 
 def _print_version(context: click.Context, _: click.Parameter, wanted: bool) -> None:
     if wanted and not context.resilient_parsing:
-        from vae_rosetta.applications.versions import project_version
+        from vae_rosetta.shared.version import project_version
 
         click.echo(f"vae-rosetta {project_version()}, specification {spec.VERSION}")
         context.exit()

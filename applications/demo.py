@@ -75,7 +75,7 @@ class Finding(NamedTuple):
 )
 @click.option("--backends", help=f"Take these, of {','.join(ports.PORTS)}.  [default: {','.join(_FRAMEWORKS)}]")
 @click.option("--data", default="mnist-5k", show_default=True, help="Train on these images; see vae train.")
-@click.option("--epochs", type=WHOLE, default=5, show_default=True, help="Train so many epochs.")
+@click.option("--epochs", type=WHOLE, default=5, show_default=True, help="Train for N epochs.")
 @click.option("--force", is_flag=True, help="Replace the results that are already in --out.")
 def main(out: Path, backends: str | None, data: str, epochs: int, force: bool) -> None:
     """Train with every framework from one seed, and compare.
@@ -246,4 +246,4 @@ def _vae(*arguments: str) -> None:
 
 
 if __name__ == "__main__":
-    main(prog_name="python -m applications.demo")
+    main(prog_name="python -m vae_rosetta.applications.demo")

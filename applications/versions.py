@@ -5,17 +5,10 @@ import platform
 from typing import Final
 
 from vae_rosetta.implementations.ports import MIXED, PORTS, Port
+from vae_rosetta.shared.version import project_version
 
 # Headings for what ports offer. (The published loss on probabilities is for the suite alone.)
 _ABILITIES: Final = {"train": "train", "sample": "sample", "float64": "float64", MIXED: "bfloat16"}
-
-
-def project_version() -> str:
-    """The version of this project, or "not installed" when it runs from a checkout alone."""
-    try:
-        return importlib.metadata.version("vae-rosetta")
-    except importlib.metadata.PackageNotFoundError:
-        return "not installed"
 
 
 def versions(backend: str) -> dict[str, str]:

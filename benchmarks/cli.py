@@ -33,8 +33,8 @@ for it four times as long, for seconds or minutes. So a run times how long some 
 before and after each turn of fit, train, inference and the limits. It brings the cores together before a turn and
 repeats a turn up to three times if they parted meanwhile. Turns with cores apart are marked.
 
-fit. This is an epoch of shared.recipe.fit, as a user calls it: order and noise from the portable stream, the way to
-the device and back, training. The first epoch, which compiles, is shown separately.
+fit. This is an epoch of vae_rosetta.shared.recipe.fit, as a user calls it: order and noise from the portable stream,
+the way to the device and back, training. The first epoch, which compiles, is shown separately.
 
 train. These are the calls to train of an epoch, with order and noise made before.
 
@@ -82,15 +82,15 @@ float32, and peers are left out.
     is_flag=True,
     help="Measure less: batch 128, 12,800 images, 7 repetitions. Three ports take less than three minutes.",
 )
-@click.option("--repetitions", type=WHOLE, help="Repeat each measure so often.  [default: 9; quick: 7]")
+@click.option("--repetitions", type=WHOLE, help="Take each measure N times.  [default: 9; quick: 7]")
 @click.option(
     "--batch-size",
     "batches",
     type=WHOLE,
     multiple=True,
-    help="Train with so many images a step. May be given again.  [default: 128, 512, 2048; quick: 128]",
+    help="Train on N images in each step. May be given again.  [default: 128, 512, 2048; quick: 128]",
 )
-@click.option("--images", type=WHOLE, help="Take so many images for an epoch.  [default: 60,000; quick: 12,800]")
+@click.option("--images", type=WHOLE, help="Take N images for an epoch.  [default: 60,000; quick: 12,800]")
 @click.option(
     "--data",
     help="Take these images; see vae train.  [default: mnist if $VAE_DATA holds it and the run is not quick, else "

@@ -43,7 +43,7 @@ def _grade(module: str) -> Verdict:
     with tempfile.TemporaryDirectory(prefix="vae-gate-") as folder:
         report = Path(folder, "certificate.json")
         chosen = " or ".join(f"test_{chapter}.py" for chapter in CHAPTERS)
-        options = ["--vae-dtype", _DTYPE, "-q", "-k", chosen, "--report", str(report)]
+        options = ["--dtype", _DTYPE, "-q", "-k", chosen, "--report", str(report)]
         done = subprocess.run(
             [sys.executable, "-m", "vae_rosetta.conformance", module, *options],
             stdin=subprocess.DEVNULL,

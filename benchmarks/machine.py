@@ -4,9 +4,10 @@ import os
 import platform
 import subprocess
 import sys
-from importlib import metadata
 from pathlib import Path
 from typing import Any, Final
+
+from vae_rosetta.shared.version import project_version
 
 # Settings that change how many threads a library takes.
 _THREAD_VARIABLES: Final = (
@@ -36,7 +37,7 @@ def software() -> dict[str, Any]:
     return {
         "os": platform.platform(),
         "python": f"{platform.python_implementation()} {platform.python_version()}",
-        "vae_rosetta": _project_version(),
+        "vae_rosetta": project_version(),
         "commit": _commit(),
         "thread_settings": {name: os.environ[name] for name in _THREAD_VARIABLES if name in os.environ},
     }
@@ -108,13 +109,6 @@ def _memory() -> int | None:
     try:
         return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     except (AttributeError, OSError, ValueError):
-        return None
-
-
-def _project_version() -> str | None:
-    try:
-        return metadata.version("vae-rosetta")
-    except metadata.PackageNotFoundError:
         return None
 
 

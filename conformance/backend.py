@@ -32,7 +32,7 @@ def find(module: str | None, command: str | None, timeout: float | None = None) 
     """
     if module is not None and command is None:
         if timeout is not None:
-            raise BackendError(f"--timeout: got {timeout:g} for a module; expected it beside --vae-command only")
+            raise BackendError(f"--vae-timeout: got {timeout:g} for a module; expected it beside --vae-command only")
         return _imported(module)
     if command is not None and module is None:
         return _spoken(command, timeout)

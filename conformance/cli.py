@@ -65,7 +65,9 @@ class _Grading(CommandWithOthers):
 @click.option("--deviations", metavar="FILE", help="Accept the deviations that this TOML file lists with reasons.")
 @click.option("--dtype", type=click.Choice(["float32", "float64"]), help="Grade this precision only.  [default: both]")
 @_device
-@click.option("--timeout", type=float, metavar="SECONDS", help="Let CMD take so long for one request.  [default: 60]")
+@click.option(
+    "--timeout", type=float, metavar="SECONDS", help="Stop CMD where one request takes longer than this.  [default: 60]"
+)
 def conformance(words: tuple[str, ...], report: tuple[str, ...], **given: Any) -> int:
     """Grade a port against the specification.
 
@@ -229,7 +231,7 @@ class _Shape(click.ParamType[tuple[int, ...]]):
     default=str(spec.INPUT_DIM),
     show_default=True,
     metavar="D",
-    help="Give each image so many pixels, or a shape such as 28x28x1.",
+    help="Give each image D pixels, or a shape such as 28x28x1.",
 )
 @click.option(
     "--latent-dim",
@@ -237,7 +239,7 @@ class _Shape(click.ParamType[tuple[int, ...]]):
     default=spec.LATENT_DIM,
     show_default=True,
     metavar="L",
-    help="Give each image so many latents.",
+    help="Give each image L latents.",
 )
 @click.option(
     "--batch",
@@ -245,7 +247,7 @@ class _Shape(click.ParamType[tuple[int, ...]]):
     default=4,
     show_default=True,
     metavar="B",
-    help="Give the loss so many images. Set it for a loss that has their number built in.",
+    help="Give the loss B images. Set this for a loss that has their number built in.",
 )
 @click.option(
     "--tensors",

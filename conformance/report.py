@@ -6,7 +6,6 @@ report.schema.json. Nothing here knows of pytest.
 
 import datetime
 import hashlib
-import importlib.metadata
 import platform
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
@@ -21,6 +20,7 @@ from vae_rosetta.conformance.explainer import Explanation
 from vae_rosetta.conformance.outcome import VERDICTS, Case, Outcome, Result, Verdict, place, verdict
 from vae_rosetta.shared import checks, spec, vectors
 from vae_rosetta.shared.contract import Backend
+from vae_rosetta.shared.version import project_version
 
 FORMAT: Final = 2  # of the certificate; a change that breaks a reader raises it
 # Format 1 had the explanation of a wrong answer within its message, and no `fault`; an absent ability was a sentence.
@@ -55,14 +55,6 @@ def run_identity(name: Mapping[str, str | None], backend: Backend, device: str) 
         "spec_version": spec.VERSION,
         "vectors_sha256": vectors_sha256(),
     }
-
-
-def project_version() -> str:
-    """The installed version of this project."""
-    try:
-        return importlib.metadata.version("vae-rosetta")
-    except importlib.metadata.PackageNotFoundError:
-        return "not installed"
 
 
 def vectors_sha256() -> str:

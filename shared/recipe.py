@@ -90,10 +90,8 @@ def fit(
         TypeError, ValueError: a bad argument; the message names it.
     """
     sizes = parameters.sizes_of_model(model)
-    if (
-        checks.one_of("binarise", binarise, binarisation.TRAINABLE) != "none"
-    ):  # afterwards the model sees the bits alone
-        checks.images(x, sizes.input_dim, rows="N")
+    if checks.one_of("binarise", binarise, binarisation.TRAINABLE) != "none":
+        checks.images(x, sizes.input_dim, rows="N")  # now, since the model will see the bits alone
     epochs, batch_size = checks.count("epochs", epochs), checks.count("batch_size", batch_size)
     first_epoch = checks.count("first_epoch", first_epoch, least=0)
     seed = stream.check_seed(seed)

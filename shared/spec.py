@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final, NamedTuple
 
-VERSION: Final = "1.0"  # of this text; a change that makes a correct port wrong raises the first number
+VERSION: Final = "1.0"  # of the specification; a change that makes a correct port wrong raises the first number
 
 INPUT_DIM: Final = 784  # D: MNIST, 28 x 28
 HIDDEN_DIM: Final = 400  # H: the width of the widely copied public example

@@ -35,7 +35,7 @@ _HERE = "vae_rosetta.applications.commands"
 )
 @options.draw_seed
 @click.option(
-    "--samples", type=WHOLE, default=10, show_default=True, help="Draw so many z for each image, for the ELBO."
+    "--samples", type=WHOLE, default=10, show_default=True, help="Draw N samples of z for each image, for the ELBO."
 )
 @click.option(
     "--importance",
@@ -44,7 +44,7 @@ _HERE = "vae_rosetta.applications.commands"
     help="Estimate the likelihood, too, from K importance-weighted samples of z for each image. Pixels must be black "
     "and white. 1000 samples take about two minutes for MNIST.",
 )
-@click.option("--images", type=WHOLE, show_default="all", help="Take only so many held-out images.")
+@click.option("--images", type=WHOLE, show_default="all", help="Take only the first N held-out images.")
 @click.option(
     "--seed",
     type=SEED,

@@ -33,13 +33,13 @@ class _Digits(click.ParamType[tuple[int, ...]]):
     help="Take these images: mnist, mnist-5k, or an .npz file with labels.",
 )
 @options.data_dir
-@click.option("--epochs", type=WHOLE, default=10, show_default=True, help="Train each model for so many epochs.")
+@click.option("--epochs", type=WHOLE, default=10, show_default=True, help="Train each model for N epochs.")
 @click.option(
     "--seeds",
     type=WHOLE,
     default=1,
     show_default=True,
-    help="Train so many models for each digit, from seed 0 on.",
+    help="Train N models for each digit, with the seeds from 0 on.",
 )
 @click.option(
     "--digits",
@@ -48,10 +48,10 @@ class _Digits(click.ParamType[tuple[int, ...]]):
     show_default=True,
     help="Leave out each of these in turn.",
 )
-@click.option("--samples", type=WHOLE, default=16, show_default=True, help="Draw so many z for each image.")
-@click.option("--resamples", type=WHOLE, default=1000, show_default=True, help="Resample so often for the intervals.")
-@click.option("--latent-dim", type=WHOLE, default=20, show_default=True, help="Give the models so many latents.")
-@click.option("--hidden-dim", type=WHOLE, default=400, show_default=True, help="Give each hidden layer so many units.")
+@click.option("--samples", type=WHOLE, default=16, show_default=True, help="Draw N samples of z for each image.")
+@click.option("--resamples", type=WHOLE, default=1000, show_default=True, help="Resample N times for the intervals.")
+@click.option("--latent-dim", type=WHOLE, default=20, show_default=True, help="Give the models N latents.")
+@click.option("--hidden-dim", type=WHOLE, default=400, show_default=True, help="Give each hidden layer N units.")
 @options.device
 @click.option(
     "--keep",

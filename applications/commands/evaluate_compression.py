@@ -25,7 +25,7 @@ from vae_rosetta.shared.command_line import SEED, WHOLE, Command
     "makes it white from 1/2 on.",
 )
 @options.draw_seed
-@click.option("--images", "images_count", type=WHOLE, show_default="all", help="Take only so many held-out images.")
+@click.option("--images", "images_count", type=WHOLE, show_default="all", help="Take only the first N held-out images.")
 @click.option(
     "--seed",
     type=SEED,

@@ -21,7 +21,7 @@ from vae_rosetta.shared.command_line import SEED, WHOLE, Command
     "--n",
     type=WHOLE,
     show_default="10,000, or as many as are held out",
-    help="Compare so many images of each set. The distance depends on their number.",
+    help="Compare N images of each set. The distance depends on N.",
 )
 @click.option("--seed", type=SEED, default=0, show_default=True, help="Draw samples, ceilings and bits from this seed.")
 @options.backend

@@ -28,7 +28,7 @@ from vae_rosetta.shared.command_line import SEED, WHOLE, Command
     "--n",
     type=WHOLE,
     show_default="64 samples, 10 reconstructions, 10 steps between two images, 13 of each latent, 20 x 20 places",
-    help="Make so many images or steps.",
+    help="Make N images or steps.",
 )
 @click.option(
     "--seed",

@@ -34,14 +34,14 @@ block_size = click.option(
     type=WHOLE,
     default=500,
     show_default=True,
-    help="Code so many images together; damage to one loses them all.",
+    help="Code N images together; damage to one loses them all.",
 )
 lanes = click.option(
     "--lanes",
     type=WHOLE,
     default=64,
     show_default=True,
-    help="Code so many blocks at a time, for speed; the result is the same.",
+    help="Code N blocks at a time, for speed; the result is the same.",
 )
 force = click.option("--force", is_flag=True, help="Replace --out if it exists.")
 draw_seed = click.option(

@@ -34,7 +34,7 @@ _SCORES = (
     type=WHOLE,
     default=16,
     show_default=True,
-    help="Draw so many z for each image: the k of iwae-k.",
+    help="Draw N samples of z for each image: the k of iwae-k.",
 )
 @click.option("--seed", type=SEED, default=0, show_default=True, help="Draw them from this seed.")
 @click.option(
@@ -53,7 +53,7 @@ _SCORES = (
     "--columns",
     metavar="PREFIX",
     show_default="all of numbers",
-    help="Take a table's pixels from columns that begin so.",
+    help="Take a table's pixels from the columns whose names begin with PREFIX.",
 )
 @click.option("--id", metavar="COLUMN", help="Name the rows by this column of a table.")
 @options.backend

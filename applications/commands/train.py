@@ -25,7 +25,7 @@ from vae_rosetta.shared.command_line import SEED, WHOLE, Command
     default="mnist-5k",
     show_default=True,
     help="Train on mnist-5k, mnist, or an .npy or .npz file of shape (N, D) or (N, h, w), uint8 or floats in [0, 1]. "
-    "Of a file, every tenth row is held out.",
+    "Every tenth row of a file is held out.",
 )
 @options.data_dir
 @click.option(
@@ -48,7 +48,7 @@ from vae_rosetta.shared.command_line import SEED, WHOLE, Command
     type=WHOLE,
     default=spec.BATCH_SIZE,
     show_default=True,
-    help="Take so many images for a step.",
+    help="Train on N images in each step.",
 )
 @click.option(
     "--seed",
@@ -62,14 +62,14 @@ from vae_rosetta.shared.command_line import SEED, WHOLE, Command
     type=WHOLE,
     default=spec.LATENT_DIM,
     show_default=True,
-    help="Give the model so many latents.",
+    help="Give the model N latents.",
 )
 @click.option(
     "--hidden-dim",
     type=WHOLE,
     default=spec.HIDDEN_DIM,
     show_default=True,
-    help="Give each hidden layer so many units.",
+    help="Give each hidden layer N units.",
 )
 @options.device
 @click.option(

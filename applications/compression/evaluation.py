@@ -17,12 +17,12 @@ from vae_rosetta.applications.compression.exact import Bits, ExactModel
 from vae_rosetta.applications.compression.quantisation import IntegerNetwork, quantise
 from vae_rosetta.applications.compression.work import Prepared
 from vae_rosetta.applications.progress import counting
-from vae_rosetta.applications.versions import project_version
 from vae_rosetta.applications.weights import Weights
 from vae_rosetta.shared import files, oracle, parameters, passes, spec, stream
 from vae_rosetta.shared.binarisation import Protocol
 from vae_rosetta.shared.contract import Model
 from vae_rosetta.shared.passes import Real
+from vae_rosetta.shared.version import project_version
 
 FILE: Final = "compression.json"
 FORMAT: Final = "vae-rosetta/compression/1"

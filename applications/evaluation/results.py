@@ -11,11 +11,11 @@ from rich.table import Table
 from vae_rosetta.applications.evaluation.measures import ACTIVE, Latents, bits_per_pixel, estimate
 from vae_rosetta.applications.evaluation.published import Published
 from vae_rosetta.applications.settings import Json
-from vae_rosetta.applications.versions import project_version
 from vae_rosetta.applications.weights import Loaded
 from vae_rosetta.shared import binarisation, spec
 from vae_rosetta.shared.binarisation import DRAWN, HeldOut
 from vae_rosetta.shared.passes import Elbo, Real
+from vae_rosetta.shared.version import project_version
 
 FORMAT: Final = "vae-rosetta/likelihood/1"
 _TRAINED: Final = ("backend", "data", "batch_size", "seed", "binarise")  # the settings of the run that are shown

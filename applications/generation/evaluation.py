@@ -10,7 +10,7 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from vae_rosetta.applications import outputs, versions
+from vae_rosetta.applications import outputs
 from vae_rosetta.applications import weights as trained
 from vae_rosetta.applications.generation import comparison, judge, quality
 from vae_rosetta.applications.generation.comparison import Measures, Reference
@@ -20,6 +20,7 @@ from vae_rosetta.applications.settings import Json
 from vae_rosetta.applications.weights import Loaded
 from vae_rosetta.shared import files, spec, stream
 from vae_rosetta.shared.datasets import Dataset
+from vae_rosetta.shared.version import project_version
 
 FORMAT: Final = "vae-rosetta/samples/1"
 FILE: Final = "samples.json"
@@ -110,7 +111,7 @@ def _train_judge(data: Dataset) -> tuple[Json, Judge]:
 def _identity(loaded: Loaded, data: Dataset, backend: str) -> Json:
     return {
         "format": FORMAT,
-        "project": versions.project_version(),
+        "project": project_version(),
         "spec": spec.VERSION,
         "weights": str(loaded.weights.file),
         "epochs": loaded.weights.run and loaded.weights.run.config.epochs_done,

@@ -11,8 +11,8 @@ from markupsafe import Markup
 from vae_rosetta.applications import outputs
 from vae_rosetta.applications.report import anomaly, conformance, curves, gallery, overview, results, sources, speed
 from vae_rosetta.applications.report.blocks import Section, counted
-from vae_rosetta.applications.versions import project_version
 from vae_rosetta.shared import files, spec
+from vae_rosetta.shared.version import project_version
 
 
 def report(

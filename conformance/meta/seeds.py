@@ -87,7 +87,7 @@ def grade(subject: Subject, case: Fresh) -> comparator.Headroom:
 
 @click.command(cls=Command, no_args_is_help=True)
 @click.argument("module")
-@click.option("--seeds", type=WHOLE, default=20, show_default=True, help="Try so many seeds.")
+@click.option("--seeds", type=WHOLE, default=20, show_default=True, help="Try N seeds.")
 @click.option("--first", type=SEED, default=0, show_default=True, help="Begin with this seed.")
 @click.option(
     "--device",

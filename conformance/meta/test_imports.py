@@ -102,6 +102,19 @@ def test_every_module_is_under_a_rule() -> None:
     assert {file for package in OURS for file in (ROOT / package).rglob("*.py")} == ruled
 
 
+def test_modules_imported_by_name_exist() -> None:
+    """Tests that need a framework, too: where it is not installed, nobody would notice a module that has moved."""
+    named: dict[object, str] = {}
+    for file in (path for folder in (*OURS, "tests") for path in (ROOT / folder).rglob("*.py")):
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call) and ast.unparse(node.func).endswith("import_module"):
+                named |= {a.value: _name(file) for a in node.args if isinstance(a, ast.Constant)}
+    ours = {str(name): file for name, file in named.items() if str(name).startswith("vae_rosetta.")}
+    assert len(ours) >= 4
+    places = {name: ROOT / "/".join(name.split(".")[1:]) for name in ours}
+    assert not {n: ours[n] for n, path in places.items() if not (path.is_dir() or path.with_suffix(".py").is_file())}
+
+
 def test_shared_needs_numpy_safetensors_and_click_only() -> None:
     import sys
 

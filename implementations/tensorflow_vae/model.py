@@ -49,7 +49,7 @@ class Encoder(keras.Model):
     def encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """x (B, D) -> mu (B, L), logvar (B, L)."""
         hidden = self.fc1(x)  # (B, H)
-        return tf.cast(self.fc2_mu(hidden), x.dtype), tf.cast(self.fc2_logvar(hidden), x.dtype)  # of mixed precision
+        return tf.cast(self.fc2_mu(hidden), x.dtype), tf.cast(self.fc2_logvar(hidden), x.dtype)  # bfloat16 if mixed
 
 
 class Decoder(keras.Model):

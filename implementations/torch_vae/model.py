@@ -24,7 +24,7 @@ class Encoder(nn.Module):
     def encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """x (B, D) -> mu (B, L), logvar (B, L)."""
         hidden = F.relu(self.fc1(x))  # (B, H)
-        return self.fc2_mu(hidden).to(x.dtype), self.fc2_logvar(hidden).to(x.dtype)  # where autocast lowers layers
+        return self.fc2_mu(hidden).to(x.dtype), self.fc2_logvar(hidden).to(x.dtype)  # bfloat16 under autocast
 
 
 class Decoder(nn.Module):

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 jax: Any = pytest.importorskip("jax")
-COMPILER: Final[Any] = importlib.import_module("vae_rosetta.implementations.jax_compiler")
+COMPILER: Final[Any] = importlib.import_module("vae_rosetta.implementations.jax_vae.compiler")
 
 
 @pytest.mark.parametrize("known", [{}, {"xla_cpu_prefer_vector_width": 512}], ids=["none known", "one known"])

@@ -116,7 +116,7 @@ def test_train_heeds_the_seed(framework: Any, images: Array) -> None:
 
 
 def test_defaults_are_the_specifications(framework: Any) -> None:
-    """The part that stands alone holds the numbers themselves; here they are compared with the text."""
+    """`model.py` holds the numbers themselves; here they are compared with the specification's."""
     defaults = {name: p.default for name, p in inspect.signature(framework.module.VAE.__init__).parameters.items()}
     sizes = defaults["input_dim"], defaults["hidden_dim"], defaults["latent_dim"]
     assert sizes == (spec.INPUT_DIM, spec.HIDDEN_DIM, spec.LATENT_DIM)
