@@ -36,7 +36,9 @@ _SCORES = (
     show_default=True,
     help="Draw N samples of z for each image: the k of iwae-k.",
 )
-@click.option("--seed", type=SEED, default=0, show_default=True, help="Draw them from this seed.")
+@click.option(
+    "--seed", type=SEED, default=0, show_default=True, help="Draw the z from this seed; every port draws the same."
+)
 @click.option(
     "--normal",
     type=options.PATH,

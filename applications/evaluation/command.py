@@ -40,7 +40,7 @@ def evaluate(
 
     Args:
         data, data_dir: see `datasets.load`; by default the run's own.
-        binarise: one of `protocol.CHOICES`; by default what the run was tested on while it was trained.
+        binarise: one of `binarisation.CHOICES`; by default what the run was tested on while it was trained.
         draw_seed: of the draw, where there is one.
         samples: of z per image for the negative ELBO.
         importance: the largest number of samples for the importance-weighted likelihood; None: it is left out.

@@ -14,7 +14,6 @@ from typing import Final
 
 import numpy as np
 
-from vae_rosetta.conformance import comparator
 from vae_rosetta.conformance.explainer.direct import Finding, shapes
 from vae_rosetta.conformance.explainer.fit import Seen
 from vae_rosetta.conformance.explainer.precision import ends_in_float32, errs_as_float32, holds_float32
@@ -29,9 +28,7 @@ __all__ = [
     "Diagnosis",
     "Explanation",
     "Finding",
-    "diagnose",
     "diagnosis",
-    "explain",
     "said",
     "same_bug",
     "text",
@@ -39,31 +36,6 @@ __all__ = [
 ]
 
 NOTHING: Final = "no known cause fits"  # said of a wrong answer that no hypothesis accounts for
-
-
-def explain(vector: Vector, actual: Mapping[str, Array], dtype: str) -> str | None:
-    """What is wrong with a model's answer, in one short paragraph: cause, clause, pitfall, public report and fix.
-
-    Args:
-        vector: a golden vector that asks something of a model.
-        actual: what the model answered.
-        dtype: "float32" or "float64", the precision that it was graded in.
-
-    Returns:
-        None if nothing is wrong; `NOTHING` if no known cause fits.
-    """
-    with np.errstate(all="ignore"):  # wrong answers hold anything
-        return _explain(vector, actual, dtype)
-
-
-def _explain(vector: Vector, actual: Mapping[str, Array], dtype: str) -> str | None:
-    try:
-        comparator.compare(actual, vector.expected, vector.tolerance(dtype), dtype)
-    except comparator.Mismatch:
-        pass
-    else:
-        return None
-    return said(vector, diagnosis(vector, actual, dtype).explanation)
 
 
 def said(vector: Vector, explanation: Explanation) -> str:
@@ -92,11 +64,6 @@ def beyond(vector: Vector) -> str:
     if vector.operation == "loss_on_probabilities":
         return "one number fits too many causes; vae audit examines the function itself"
     return ""
-
-
-def diagnose(vector: Vector, actual: Mapping[str, Array], dtype: str) -> list[Finding]:
-    """The causes that fit a wrong answer, the best first: at most two."""
-    return list(diagnosis(vector, actual, dtype).findings)
 
 
 def diagnosis(vector: Vector, actual: Mapping[str, Array], dtype: str) -> Diagnosis:

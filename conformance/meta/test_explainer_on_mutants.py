@@ -61,7 +61,7 @@ def test_bug_of_mutants_is_named() -> None:
             known = mutant.bug in COMPUTED
             if not known and ASKING[name].operation in ("train", "fit"):
                 continue  # to find nothing there takes seconds each
-            found = explainer.diagnose(ASKING[name], _answer(mutant, ASKING[name]), mutant.dtype)
+            found = explainer.diagnosis(ASKING[name], _answer(mutant, ASKING[name]), mutant.dtype).findings
             if not found:
                 missed += [(mutant.name, name)] if known else []
             elif found[0].cause in (mutant.bug, *BUGS[mutant.bug].same_answers_as):
