@@ -70,15 +70,19 @@ def read(path: Path) -> Json:
         ValueError: it is not a result file of this benchmark.
     """
     if not path.is_file():
-        raise FileNotFoundError(f"got {path}; there is no such file")
+        raise FileNotFoundError(f"{path}: there is no such file; expected results that vae bench --out wrote")
     try:
         report = json.loads(path.read_text(encoding="utf-8"))
         if not isinstance(report["format"], int) or not report["turns"]:
             raise TypeError("no format or no turns")
     except (KeyError, TypeError, ValueError) as error:
-        raise ValueError(f"{path}: got no results of this benchmark; expected a file that --out wrote") from error
+        raise ValueError(
+            f"{path}: got no results of this benchmark; expected a file that vae bench --out wrote"
+        ) from error
     if report["format"] not in _READABLE:
-        raise ValueError(f"{path}: got results of format {report['format']}; expected format {FORMAT}")
+        raise ValueError(
+            f"{path}: got results of format {report['format']}; expected {' or '.join(map(str, _READABLE))}"
+        )
     return dict(report)
 
 

@@ -11,7 +11,8 @@ from vae_rosetta.applications.report.results import problems
 from vae_rosetta.applications.report.sources import read_result, reading
 from vae_rosetta.applications.settings import Json
 
-FORMATS: Final = (1, 2, 3)  # of benchmarks/schema.json; 2 has peers, and a target; 3 says how near two cores were
+# Of benchmarks/schema.json: 2 has peers, and a target; 3 says how near two cores were; 4 has a second limit.
+FORMATS: Final = (1, 2, 3, 4)
 _NEEDED: Final = ("machine", "protocol", "roofline", "backends")
 _GREY: Final = 5  # the look of what is no backend
 _BUSY: Final = 5.0  # percent of the CPU time in other hands from which on a reader is warned

@@ -13,6 +13,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from vae_rosetta.applications.cli import vae
+from vae_rosetta.benchmarks.plan import FORMAT
 from vae_rosetta.conformance import outcome
 from vae_rosetta.conformance.outcome import Case, Fault, Outcome
 from vae_rosetta.conformance.report import Report
@@ -238,16 +239,17 @@ def certificate() -> Json:
 
 @pytest.fixture
 def benchmark() -> Json:
-    """As `vae bench --out` writes it, in format 2."""
+    """As `vae bench --out` writes it."""
 
     def spread(median: float) -> Json:
         return {"median": median, "q1": 0.9 * median, "q3": 1.1 * median}
 
     def fit(rate: float) -> Json:
-        return {"images_per_second": spread(rate), "percent_of_roofline": spread(rate / 500)}
+        shares = {"percent_of_roofline": spread(rate / 500), "percent_of_roofline_with_adam": spread(rate / 400)}
+        return {"images_per_second": spread(rate), **shares}
 
     return {
-        "format": 2,
+        "format": FORMAT,
         "machine": {"cpu": "Abacus", "usable_cores": 2, "others_percent": 30.0},
         "protocol": {"dtype": "float32", "sizes": [784, 400, 20], "batches": [128], "repetitions": 5, "target": 120.0},
         "roofline": {"batches": [{"batch": 128, "images_per_second": spread(50000.0)}]},

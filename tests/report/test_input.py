@@ -10,7 +10,10 @@ import numpy as np
 import pytest
 from click.testing import Result
 
-from vae_rosetta.applications.report import curves, sources
+from vae_rosetta.applications.detection import leave_one_out
+from vae_rosetta.applications.report import anomaly, conformance, curves, sources, speed
+from vae_rosetta.benchmarks import plan
+from vae_rosetta.conformance import report as certified
 
 
 def _changed(path: Path, **fields: object) -> None:
@@ -124,6 +127,13 @@ def test_a_file_of_another_kind_is_told_in_the_page(
     text = read(Path(str(everything[-1]))).text
     assert "got a file without verdict, run, counts, clauses, headroom; it is of another kind" in text
     assert "anomaly.json: got format None; this page shows format vae-rosetta/anomaly/1." in text
+
+
+def test_what_is_written_today_is_shown() -> None:
+    """The page may not import who writes these files."""
+    assert plan.FORMAT in speed.FORMATS
+    assert certified.FORMAT in conformance.FORMATS
+    assert leave_one_out.FORMAT == anomaly.FORMAT
 
 
 @pytest.mark.parametrize(
