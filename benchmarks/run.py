@@ -251,7 +251,8 @@ class _Run:
             WorkerError: it is not.
         """
         if batch not in self._expected:
-            self._expected[batch] = _first_objectives(self._measured.images, self._measured.sizes, batch)
+            x: Array = np.load(self._measured.images.path, mmap_mode="r")
+            self._expected[batch] = first_objectives(x, batch)
         expected = self._expected[batch]
         found = np.asarray(objectives, dtype=np.float64)
         difference = float(np.max(np.abs(found - expected) / expected)) if found.shape == expected.shape else np.inf
@@ -275,10 +276,9 @@ class _Run:
         self._watcher.refused(name, reason)
 
 
-def _first_objectives(images: Images, sizes: Sizes, batch: int) -> Array:
-    """The oracle's objectives of the recipe's first steps."""
-    x: Array = np.load(images.path, mmap_mode="r")
-    model = oracle.load(parameters.initial(SEED, sizes))
+def first_objectives(x: Array, batch: int) -> Array:
+    """The oracle's objectives of the recipe's first steps on images x (N, D)."""
+    model = oracle.load(parameters.initial(SEED, Sizes(input_dim=x.shape[1])))
     calls = train_calls(x, model, batch)
     order, noise = (part[: checked_steps(calls)] for part in calls[0])
     return model.train(x, order, noise)

@@ -64,7 +64,7 @@ class BackendParticipant:
         self._backend = cast(Backend, module)
         self._x = np.load(request["images"])  # (N, D)
         self._rows, self._turn_seconds = min(request["rows"], len(self._x)), request["turn_seconds"]
-        self._dtype = request["dtype"]
+        self._dtype, self._device = request["dtype"], request.get("device", "auto")
         self._params = parameters.initial(SEED, Sizes(input_dim=self._x.shape[1]))
         self._model = self._load()
         sampler = callable(getattr(self._model, "generate", None))
@@ -97,7 +97,7 @@ class BackendParticipant:
         self._calls = train_calls(self._x, self._model, batch)
 
     def _load(self) -> FullModel:
-        return self._backend.load(self._params, dtype=self._dtype, device="auto")
+        return self._backend.load(self._params, dtype=self._dtype, device=self._device)
 
     def _fit(self, batch: int) -> Json:
         """One epoch as a user's run makes it: order and noise from the stream, training; in the first, transfer too."""

@@ -4,6 +4,7 @@ Eager, a DataLoader, cross-entropy on probabilities: written anew in the manner 
 (github.com/pytorch/examples, folder vae).
 """
 
+from collections.abc import Callable
 from typing import Any, Final
 
 import torch
@@ -49,24 +50,34 @@ class PeerModel:
     packages: tuple[str, ...] = ("torch",)
     differs = "cross-entropy on probabilities, each log clamped at -100; PyTorch's own random numbers"
 
+    def __init__(self, device: str = "cpu") -> None:
+        """`device` as PyTorch names it: images go there batch by batch, as the listing sends them."""
+        self._device = torch.device(device)
+
     def images(self, x: Array) -> Dataset[Any]:
         """x (N, D) -> what the DataLoader draws from: images with labels."""
         return TensorDataset(torch.tensor(x), torch.zeros(len(x)))
 
     def start(self, x: Array, batch: int) -> None:
         torch.manual_seed(0)
-        self._network = Network(Sizes(input_dim=x.shape[1]))
+        self._network = Network(Sizes(input_dim=x.shape[1])).to(self._device)
+        self._loss: Callable[[Tensor], Tensor] = self.loss
         self._optimizer = torch.optim.Adam(self._network.parameters(), lr=1e-3)
         self._loader: DataLoader[Any] = DataLoader(self.images(x), batch_size=batch, shuffle=True)
         self._images = len(x)
+
+    def loss(self, x: Tensor) -> Tensor:
+        """x (B, D) -> the objective, summed over the batch."""
+        probabilities, mu, logvar = self._network(x)
+        return objective(probabilities, x, mu, logvar)
 
     def epoch(self) -> float:
         self._network.train()
         total = 0.0
         for pictures, _ in self._loader:
-            x = pictures.flatten(start_dim=1)  # (B, D)
+            x = pictures.to(self._device).flatten(start_dim=1)  # (B, D)
             self._optimizer.zero_grad()
-            loss = objective(*_with_images(self._network(x), x))
+            loss = self._loss(x)
             loss.backward()  # type: ignore[no-untyped-call]  # torch 2.13 leaves Tensor.backward untyped
             total += loss.item()
             self._optimizer.step()
@@ -77,11 +88,6 @@ class PeerModel:
         self._network.eval()
         total = 0.0
         for first in range(0, len(x), _ROWS):
-            part = torch.tensor(x[first : first + _ROWS])
-            total += objective(*_with_images(self._network(part), part)).item()
+            part = torch.tensor(x[first : first + _ROWS], device=self._device)
+            total += self.loss(part).item()
         return total / len(x)
-
-
-def _with_images(output: tuple[Tensor, Tensor, Tensor], x: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    probabilities, mu, logvar = output
-    return probabilities, x, mu, logvar

@@ -13,8 +13,13 @@ def version() -> str:
 
 def step(operands: list[Operands]) -> Step:
     """See `benchmarks.products.Products`."""
-    work = [(torch.from_numpy(a), torch.from_numpy(b)) for a, b in operands]
-    outputs = [torch.empty(a.shape[0], b.shape[1]) for a, b in work]
+    return queued(operands, "cpu")
+
+
+def queued(operands: list[Operands], device: str, dtype: torch.dtype = torch.float32) -> Step:
+    """The same on a device. On a GPU the call returns before the products are made."""
+    work = [(torch.from_numpy(a).to(device, dtype), torch.from_numpy(b).to(device, dtype)) for a, b in operands]
+    outputs = [torch.empty(a.shape[0], b.shape[1], device=device, dtype=dtype) for a, b in work]
 
     @torch.inference_mode()
     def run() -> None:

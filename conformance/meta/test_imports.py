@@ -27,8 +27,12 @@ def _rules() -> dict[str, set[str]]:
         "conformance/meta/test_imports.py": {"implementations"},  # the rows: from which these rules follow
         "benchmarks": {"shared", "conformance", "benchmarks"},
         "benchmarks/cli.py": {"shared", "conformance", "benchmarks", "implementations"},  # the rows: what is measured
+        "benchmarks/gpu": {"shared", "conformance", "benchmarks", "implementations"},  # the rows, too
+        "benchmarks/gpu/cuda.py": {"torch"},
+        "benchmarks/gpu/products.py": {"shared", "benchmarks", "implementations", "torch"},
         "benchmarks/peers/keras_fit.py": {"shared", "keras"},
         "benchmarks/peers/pythae_trainer.py": {"shared", "torch"},
+        "benchmarks/peers/pytorch_compiled.py": {"shared", "benchmarks", "torch"},
         "benchmarks/peers/pytorch_listing.py": {"shared", "benchmarks", "torch"},
         "benchmarks/peers/pytorch_tensors.py": {"shared", "torch"},
         "benchmarks/profiles/xla.py": {"benchmarks", "jax"},
