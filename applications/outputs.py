@@ -2,6 +2,20 @@
 
 from collections.abc import Collection
 from pathlib import Path
+from typing import Final, NamedTuple
+
+
+class Kind(NamedTuple):
+    """Results that one command writes and `vae report` shows."""
+
+    file: str  # its name in a run's folder, unless --out gives another
+    format: str  # what stands in the file; a change that breaks a reader raises its number
+
+
+LIKELIHOOD: Final = Kind("likelihood.json", "vae-rosetta/likelihood/1")
+SAMPLES: Final = Kind("samples.json", "vae-rosetta/samples/1")
+COMPRESSION: Final = Kind("compression.json", "vae-rosetta/compression/1")
+ANOMALY: Final = Kind("anomaly.json", "vae-rosetta/anomaly/1")
 
 
 def beside(weights: Path, name: str, out: Path | None, *, force: bool) -> Path | None:

@@ -4,6 +4,7 @@ from typing import Any
 
 import click
 
+from vae_rosetta.applications import outputs
 from vae_rosetta.applications.commands import options
 from vae_rosetta.shared.command_line import SEED, WHOLE, CommandWithOthers
 
@@ -54,7 +55,9 @@ _HERE = "vae_rosetta.applications.commands"
 )
 @options.backend
 @options.device
-@click.option("--out", type=options.PATH, show_default="likelihood.json in the run's folder", help=options.out_json)
+@click.option(
+    "--out", type=options.PATH, show_default=f"{outputs.LIKELIHOOD.file} in the run's folder", help=options.out_json
+)
 @options.force
 def evaluate(backend: str | None, **settings: Any) -> None:
     """Measure the ELBO and the likelihood on held-out images.

@@ -5,6 +5,7 @@ from typing import Any
 
 import click
 
+from vae_rosetta.applications import outputs
 from vae_rosetta.applications.commands import options
 from vae_rosetta.shared.command_line import WHOLE, Command
 
@@ -59,7 +60,7 @@ class _Digits(click.ParamType[tuple[int, ...]]):
     metavar="DIR",
     help="Keep the models in DIR. Those that are there already are not trained again.",
 )
-@click.option("--out", type=options.PATH, default="anomaly.json", show_default=True, help=options.out_json)
+@click.option("--out", type=options.PATH, default=outputs.ANOMALY.file, show_default=True, help=options.out_json)
 @options.force
 def anomaly(backend: str | None, out: Path, force: bool, **settings: Any) -> None:
     """Measure how well the scores find a digit that was left out.

@@ -5,6 +5,7 @@ from typing import Any
 
 import click
 
+from vae_rosetta.applications import outputs
 from vae_rosetta.applications.commands import options
 from vae_rosetta.shared.command_line import SEED, WHOLE, Command
 
@@ -37,7 +38,9 @@ from vae_rosetta.shared.command_line import SEED, WHOLE, Command
 @options.lanes
 @options.backend
 @options.device
-@click.option("--out", type=options.PATH, show_default="compression.json in the run's folder", help=options.out_json)
+@click.option(
+    "--out", type=options.PATH, show_default=f"{outputs.COMPRESSION.file} in the run's folder", help=options.out_json
+)
 @options.force
 def compression(weights: Path, backend: str | None, **settings: Any) -> None:
     """Measure how well the model compresses held-out images.

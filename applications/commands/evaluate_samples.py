@@ -4,6 +4,7 @@ from typing import Any
 
 import click
 
+from vae_rosetta.applications import outputs
 from vae_rosetta.applications.commands import options
 from vae_rosetta.shared.command_line import SEED, WHOLE, Command
 
@@ -29,7 +30,7 @@ from vae_rosetta.shared.command_line import SEED, WHOLE, Command
 @click.option(
     "--out",
     type=options.PATH,
-    show_default="samples.json in the run's folder; none for weights that are a file",
+    show_default=f"{outputs.SAMPLES.file} in the run's folder; none for weights that are a file",
     help=options.out_json,
 )
 @options.force

@@ -4,7 +4,7 @@ import json
 import time
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, NamedTuple
 
 import click
 import numpy as np
@@ -23,9 +23,6 @@ from vae_rosetta.shared.binarisation import Protocol
 from vae_rosetta.shared.contract import Model
 from vae_rosetta.shared.passes import Real
 from vae_rosetta.shared.version import project_version
-
-FILE: Final = "compression.json"
-FORMAT: Final = "vae-rosetta/compression/1"
 
 
 class Rates(NamedTuple):
@@ -115,7 +112,7 @@ def evaluate(
     """
     for number in (seed, draw_seed):
         stream.check_seed(number)
-    out = outputs.beside(weights_path, FILE, out, force=force)
+    out = outputs.beside(weights_path, outputs.COMPRESSION.file, out, force=force)
     stored = weights.read(weights_path)
     held = Protocol(binarise, draw_seed).held_out(stored.data(data, data_dir), images_count)
     x = images.bits(held.x, stored.sizes.input_dim)
@@ -151,7 +148,7 @@ def _document(
     plain, whole = (float(value.mean()) / (x.shape[1] * np.log(2.0)) for value in nats)
     weights_bytes = stored.file.stat().st_size
     return {
-        "format": FORMAT,
+        "format": outputs.COMPRESSION.format,
         "images": len(x),
         "pixels": x.shape[1],
         "weights": str(stored.file),

@@ -31,7 +31,6 @@ from vae_rosetta.shared.contract import Backend, FullModel
 from vae_rosetta.shared.datasets import Dataset
 from vae_rosetta.shared.spec import Sizes
 
-FORMAT: Final = "vae-rosetta/anomaly/1"
 _SAME: Final = ("backend", "epochs", "batch_size", "seed", "hidden_dim", "latent_dim", "dtype")  # settings
 
 
@@ -202,7 +201,7 @@ def _result(settings: Settings, data: Dataset, backend: Backend, results: list[J
         for name in (*scores.NAMES, *baselines.NAMES)
     }
     return {
-        "format": FORMAT,
+        "format": outputs.ANOMALY.format,
         "protocol": f"leave one digit out: trained on the training images without it, tested on all {len(data.test):,} "
         f"test images, with the digit's as anomalies; {data.protocol} pixels",
         "data": {"name": settings.data, "sha256": data.sha256, "images": len(data.test)},

@@ -3,7 +3,6 @@
 import json
 import time
 from pathlib import Path
-from typing import Final
 
 import click
 import numpy as np
@@ -16,8 +15,6 @@ from vae_rosetta.applications.progress import counting
 from vae_rosetta.shared import files, passes, stream
 from vae_rosetta.shared.binarisation import Protocol, is_binary
 from vae_rosetta.shared.contract import Array, Model
-
-FILE: Final = "likelihood.json"
 
 
 def evaluate(
@@ -58,7 +55,7 @@ def evaluate(
     for number in (seed, draw_seed):
         stream.check_seed(number)
     stored = weights.read(weights_path)
-    out = outputs.beside(weights_path, FILE, out, force=force)
+    out = outputs.beside(weights_path, outputs.LIKELIHOOD.file, out, force=force)
     tested_on = Protocol(stored.tested_on.binarise if binarise is None else binarise, draw_seed)
     chosen = tested_on.held_out(stored.data(data, data_dir), images)
     if importance is not None and not is_binary(chosen.x):

@@ -10,6 +10,7 @@ from rich.table import Table
 
 from vae_rosetta.applications.evaluation.measures import ACTIVE, Latents, bits_per_pixel, estimate
 from vae_rosetta.applications.evaluation.published import Published
+from vae_rosetta.applications.outputs import LIKELIHOOD
 from vae_rosetta.applications.settings import Json
 from vae_rosetta.applications.weights import Loaded
 from vae_rosetta.shared import binarisation, spec
@@ -17,7 +18,6 @@ from vae_rosetta.shared.binarisation import DRAWN, HeldOut
 from vae_rosetta.shared.passes import Elbo, Real
 from vae_rosetta.shared.version import project_version
 
-FORMAT: Final = "vae-rosetta/likelihood/1"
 _TRAINED: Final = ("backend", "data", "batch_size", "seed", "binarise")  # the settings of the run that are shown
 
 
@@ -39,7 +39,7 @@ def document(loaded: Loaded, images: HeldOut, found: Results, anchors: Sequence[
     trained = run and {**{n: getattr(run.settings, n) for n in _TRAINED}, "epochs_done": run.config.epochs_done}
     drawn = images.protocol.binarise == DRAWN
     return {
-        "format": FORMAT,
+        "format": LIKELIHOOD.format,
         "protocol": images.words,
         "binarise": images.protocol.binarise,
         "draw_seed": images.protocol.seed if drawn else None,

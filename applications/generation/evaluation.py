@@ -22,8 +22,6 @@ from vae_rosetta.shared import files, spec, stream
 from vae_rosetta.shared.datasets import Dataset
 from vae_rosetta.shared.version import project_version
 
-FORMAT: Final = "vae-rosetta/samples/1"
-FILE: Final = "samples.json"
 PROTOCOL: Final = "grey pixels; bits are one draw of each pixel by its grey value"
 _N: Final = 10_000
 _SETS: Final = 6
@@ -55,7 +53,7 @@ def evaluate(
         OSError: `out` cannot be written.
         TypeError, ValueError: a bad argument or file; the message names it.
     """
-    out = outputs.beside(weights, FILE, out, force=force)
+    out = outputs.beside(weights, outputs.SAMPLES.file, out, force=force)
     stream.check_seed(seed)
     stored = trained.read(weights)
     images = stored.data(data, data_dir)
@@ -110,7 +108,7 @@ def _train_judge(data: Dataset) -> tuple[Json, Judge]:
 
 def _identity(loaded: Loaded, data: Dataset, backend: str) -> Json:
     return {
-        "format": FORMAT,
+        "format": outputs.SAMPLES.format,
         "project": project_version(),
         "spec": spec.VERSION,
         "weights": str(loaded.weights.file),

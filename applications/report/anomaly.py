@@ -6,6 +6,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from vae_rosetta.applications.outputs import ANOMALY
 from vae_rosetta.applications.report import charts
 from vae_rosetta.applications.report.blocks import Block, Cell, Chart, Charts, Key, Note, Section, Table
 from vae_rosetta.applications.report.charts import Line
@@ -13,7 +14,6 @@ from vae_rosetta.applications.report.results import problems
 from vae_rosetta.applications.report.sources import read_result, reading
 from vae_rosetta.applications.settings import Json
 
-FORMAT: Final = "vae-rosetta/anomaly/1"
 _METRICS: Final = {"auroc": "AUROC", "auprc": "AUPRC"}
 _CHARTED: Final = "elbo"  # the score whose points are drawn beside the published ones
 
@@ -24,7 +24,7 @@ def section(path: Path) -> Section:
     Raises:
         FileNotFoundError, ValueError: the file is not there, or damaged.
     """
-    result = read_result(path, path.name, [FORMAT])
+    result = read_result(path, path.name, [ANOMALY.format])
     blocks: list[Block] = []
     if result.content is not None:
         with reading(path):

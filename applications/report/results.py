@@ -3,26 +3,24 @@
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
+from vae_rosetta.applications.outputs import COMPRESSION, LIKELIHOOD, SAMPLES, Kind
 from vae_rosetta.applications.report import charts
 from vae_rosetta.applications.report.blocks import Block, Cell, Chart, Charts, Key, Note, Section, Table, number
 from vae_rosetta.applications.report.charts import Bar
 from vae_rosetta.applications.report.sources import Result, Shown, read_result, reading
 from vae_rosetta.applications.settings import Json
 
-LIKELIHOOD: Final = ("likelihood.json", "vae-rosetta/likelihood/1")
-SAMPLES: Final = ("samples.json", "vae-rosetta/samples/1")
-COMPRESSION: Final = ("compression.json", "vae-rosetta/compression/1")
 _GENERAL: Final = 5  # the look of what is no model
 
 
-def results_of(found: Sequence[Shown], file: tuple[str, str]) -> list[tuple[Shown, Result]]:
-    """The file of that name and format of every run that has one.
+def results_of(found: Sequence[Shown], kind: Kind) -> list[tuple[Shown, Result]]:
+    """The results of that kind of every run that has some.
 
     Raises:
         ValueError: one is not JSON.
     """
-    name, form = file
-    return [(run, read_result(run.folder / name, run.label, [form])) for run in found if (run.folder / name).is_file()]
+    paths = [(run, run.folder / kind.file) for run in found]
+    return [(run, read_result(path, run.label, [kind.format])) for run, path in paths if path.is_file()]
 
 
 def likelihood(found: Sequence[Shown]) -> Section | None:
@@ -34,7 +32,7 @@ def likelihood(found: Sequence[Shown]) -> Section | None:
     columns: list[dict[str, str | Cell]] = []
     sources: dict[str, str] = {}
     for run, content in shown:
-        with reading(run.folder / LIKELIHOOD[0]):
+        with reading(run.folder / LIKELIHOOD.file):
             columns.append(dict(_likelihood_column(content)))
             for anchor in content["published"]:
                 low, high = float(anchor["low"]), float(anchor["high"])
@@ -135,7 +133,7 @@ def _figure(found: Json) -> str:
 
 
 def _kl_of_latents(run: Shown, content: Json) -> Chart:
-    with reading(run.folder / LIKELIHOOD[0]):
+    with reading(run.folder / LIKELIHOOD.file):
         kl = sorted((float(value) for value in content["latents"]["kl"]), reverse=True)
     about = f"KL of each latent of {run.label}, falling from {kl[0]:.2f} to {kl[-1]:.2f} nats" if kl else "No latents"
     return Chart(run.label, charts.columns(kl, run.style, "latents", "nats", about))

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 
-from vae_rosetta.applications import runs
+from vae_rosetta.applications import outputs, runs
 from vae_rosetta.applications.cli import vae
 from vae_rosetta.applications.evaluation import command, measures, published
 from vae_rosetta.applications.evaluation.measures import latents
@@ -146,17 +146,17 @@ def test_the_file_lies_in_the_runs_folder_unless_weights_are_a_file(
     for name in (runs.WEIGHTS, runs.CONFIG):
         (folder / name).write_bytes((template / "none" / name).read_bytes())
     assert evaluate(weights=folder, out=None).exit_code == 0
-    first = json.loads((folder / command.FILE).read_text())
+    first = json.loads((folder / outputs.LIKELIHOOD.file).read_text())
     refused = evaluate(weights=folder, out=None)
     assert refused.exit_code == 2
     assert refused.stderr.endswith("likelihood.json, which exists; --force replaces it\n")
     assert evaluate("--force", "--images", 1, weights=folder, out=None).exit_code == 0
-    second = json.loads((folder / command.FILE).read_text())
+    second = json.loads((folder / outputs.LIKELIHOOD.file).read_text())
     assert (first["images"], second["images"]) == (6, 1)
     assert second["negative_elbo"]["standard_error"] is None  # of one image
-    (folder / command.FILE).unlink()
+    (folder / outputs.LIKELIHOOD.file).unlink()
     assert evaluate(weights=folder / runs.WEIGHTS, out=None).exit_code == 0
-    assert not (folder / command.FILE).exists()
+    assert not (folder / outputs.LIKELIHOOD.file).exists()
 
 
 def test_weights_of_no_known_run_are_evaluated_on_data_that_are_named(

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from click.testing import Result
 
-from vae_rosetta.applications.generation import comparison, evaluation, judge, quality
+from vae_rosetta.applications import outputs
+from vae_rosetta.applications.generation import comparison, judge, quality
 from vae_rosetta.applications.generation.comparison import Reference
 from vae_rosetta.shared import binarisation, datasets, spec, stream
 from vae_rosetta.shared.contract import FullModel
@@ -118,7 +119,7 @@ def test_weights_alone_are_measured_on_given_data(vae_command: Command, run: Pat
     assert [path.name for path in run.iterdir()] == ["weights.safetensors"]
     out = tmp_path / "mine.json"
     vae_command("evaluate", "samples", "--weights", weights, "--data", data, "--out", out)
-    assert json.loads(out.read_text())["format"] == evaluation.FORMAT
+    assert json.loads(out.read_text())["format"] == outputs.SAMPLES.format
 
 
 @pytest.mark.parametrize(
