@@ -1,5 +1,6 @@
 """In a checkout, the short name of a module and its long one are one module, and nobody's own folder is hidden."""
 
+import ast
 import importlib
 import importlib.resources
 import importlib.util
@@ -131,6 +132,21 @@ import shared.stream, vae_rosetta.shared.stream
 assert shared.stream is vae_rosetta.shared.stream and shared.spec is long
 """
     python("-c", code, folder=ROOT, path=None)
+
+
+def test_no_package_gives_a_module_of_its_own_another_meaning() -> None:
+    """Importing `explainer.together` puts the module into the package, over a function that the package has there."""
+    clashes = []
+    for file in (file for package in vae_rosetta.PACKAGES for file in (ROOT / package).rglob("__init__.py")):
+        own = {module.name for module in pkgutil.iter_modules([str(file.parent)])}
+        for node in ast.parse(file.read_text(encoding="utf-8")).body:
+            if isinstance(node, ast.ImportFrom):
+                modules = node.module == "vae_rosetta." + ".".join(file.parent.relative_to(ROOT).parts)
+                names = set() if modules else {alias.asname or alias.name for alias in node.names}
+            else:
+                names = {node.name} if isinstance(node, ast.FunctionDef | ast.ClassDef) else set()
+            clashes += [f"{file.relative_to(ROOT)}: {name}" for name in sorted(names & own)]
+    assert not clashes
 
 
 def test_nothing_else_of_the_checkout_is_in_the_package() -> None:

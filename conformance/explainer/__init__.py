@@ -16,9 +16,9 @@ import numpy as np
 
 from vae_rosetta.conformance.explainer.direct import Finding, shapes
 from vae_rosetta.conformance.explainer.fit import Seen
+from vae_rosetta.conformance.explainer.joint import Diagnosis, Explanation, same_bug, together
 from vae_rosetta.conformance.explainer.precision import ends_in_float32, errs_as_float32, holds_float32
 from vae_rosetta.conformance.explainer.search import Search
-from vae_rosetta.conformance.explainer.together import Diagnosis, Explanation, same_bug, together
 from vae_rosetta.shared.bugs import BUGS
 from vae_rosetta.shared.contract import Array
 from vae_rosetta.shared.vectors import Vector, operations
