@@ -32,8 +32,16 @@ class Adam:
 
     def update(self) -> None:
         """One step, with the gradients as they are now."""
+        self.count()
+        self.apply()
+
+    def count(self) -> None:
+        """The first half of a step: its number, which differs from step to step."""
         self.steps += 1
         self._step.fill_(self.steps)
+
+    def apply(self) -> None:
+        """The other half, which is the same work every time: see `capture.py`."""
         torch._fused_adam_(
             self._params,
             self._gradients,

@@ -1,8 +1,10 @@
 """The contract (`shared/contract.py`) around the PyTorch model: NumPy in, NumPy out.
 
-`train` does by hand what `model.py` leaves to autograd: see `step.py`. Mixed precision is PyTorch's autocast.
+`train` does by hand what `model.py` leaves to autograd: see `step.py`, and `capture.py` for GPUs. Mixed precision is
+PyTorch's autocast.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -10,6 +12,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from vae_rosetta.implementations.torch_vae import capture
 from vae_rosetta.implementations.torch_vae.adam import Adam
 from vae_rosetta.implementations.torch_vae.model import VAE, loss_function
 from vae_rosetta.implementations.torch_vae.step import Step, by_name, by_update
@@ -19,12 +22,14 @@ from vae_rosetta.shared.contract import Array, Held, Losses, Tensors
 
 def describe() -> dict[str, str]:
     """The identity that reports print."""
+    device = _device("auto").type
     return {
         "framework": "torch",
         "version": torch.__version__,
-        "device": _device("auto").type,
+        "device": device,
         "precision": "float32 matrix products: highest",
         "threads": str(torch.get_num_threads()),
+        **({"steps": capture.how()} if device == "cuda" else {}),
     }
 
 
@@ -61,6 +66,8 @@ class Model:
         self._set_params(params)
         self._adam = Adam(*(by_update(tensor, sizes) for tensor in (self._vector, self._gradient, m, v)))
         self._moments = {"m": by_name(m, sizes), "v": by_name(v, sizes)}
+        self._captured_rows = 0
+        self._captured: tuple[Step, Callable[[Tensor], Tensor]] | None = None
 
     def params(self) -> dict[str, Array]:
         return {name: _array(parameter) for name, parameter in self._parameters.items()}
@@ -114,14 +121,35 @@ class Model:
         rows = torch.tensor(np.ascontiguousarray(order), device=self._device)  # (K, B)
         noises = self._put(noise)  # (K, B, L)
         objectives = torch.empty(len(order), dtype=self._dtype, device=self._device)  # (K,)
-        layers = torch.bfloat16 if self._mixed else self._dtype
-        step = Step(self._vector, self._gradient, self.sizes, order.shape[1], layers)
+        step, update = self._step(*order.shape)
         for k, (step_rows, step_noise) in enumerate(zip(rows, noises, strict=True)):
             torch.index_select(images, 0, step_rows, out=step.x)
-            objectives[k] = step.forward(step_noise)
-            step.backward(step_noise)
-            self._adam.update()
+            self._adam.count()
+            objectives[k] = update(step_noise)
         return _array(objectives)
+
+    def _step(self, steps: int, rows: int) -> tuple[Step, Callable[[Tensor], Tensor]]:
+        """A step of so many rows, and what it does with their noise (B, L) once its images are there: its objective.
+
+        On a GPU, what has been captured is kept for the next call that takes more steps than a capture needs.
+        """
+        if rows == self._captured_rows and self._captured is not None:
+            return self._captured
+        layers = torch.bfloat16 if self._mixed else self._dtype
+        step = Step(self._vector, self._gradient, self.sizes, rows, layers)
+        adam = self._adam  # not the model, which keeps what is captured, and would never be freed
+
+        def update(noise: Tensor) -> Tensor:
+            objective = step.forward(noise)
+            step.backward(noise)
+            adam.apply()
+            return objective
+
+        if steps <= capture.EAGER_CALLS or not capture.is_wanted(self._device):
+            return step, update
+        self._captured = None  # its memory goes before that of the next is taken
+        self._captured_rows, self._captured = rows, (step, capture.Captured(update))
+        return self._captured
 
     def state(self) -> dict[str, Array]:
         moments = {
