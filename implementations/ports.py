@@ -24,7 +24,7 @@ class Program(NamedTuple):
 
 
 class Port(NamedTuple):
-    """A row."""
+    """What the project knows of a port: a row."""
 
     word: str
     language: str

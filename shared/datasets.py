@@ -1,4 +1,4 @@
-"""Data sets: a name or a file becomes frozen arrays of grey pixels in [0, 1], the same on every machine.
+"""Data sets: a name or a file becomes read-only arrays of grey pixels in [0, 1], the same on every machine.
 
 `mnist-5k` needs no network and is the default. `mnist` is found on disk or downloaded. Both are checked against a
 pinned SHA-256 of what was decoded, so that a name means the same data everywhere. A .npy or .npz file brings one's own.
