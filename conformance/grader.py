@@ -37,7 +37,7 @@ class Grader:
     """The backend under test in one precision."""
 
     def __init__(self, backend: Backend, dtype: str, device: str = "auto") -> None:
-        self.backend, self.dtype, self._device = backend, dtype, device
+        self.backend, self.dtype, self.device = backend, dtype, device
         self.headroom: comparator.Headroom = {}  # of the quantities that were checked since it was last emptied
         self._loaded: FullModel | Exception | None = None
         self._raised = False  # whether a test has failed already because nothing can be loaded
@@ -111,7 +111,7 @@ class Grader:
             raise Absent(ability, f"the model has no {', '.join(sorted(methods))}")
 
     def _load(self, params: Tensors) -> FullModel:
-        return self.backend.load(read_only(params), dtype=self.dtype, device=self._device)
+        return self.backend.load(read_only(params), dtype=self.dtype, device=self.device)
 
 
 def small_params() -> dict[str, Array]:

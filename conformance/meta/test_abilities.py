@@ -107,3 +107,19 @@ def test_port_without_float64_that_is_graded_there_alone_is_not_certified(tmp_pa
     assert grade(tmp_path, source, "--vae-dtype", "float64", "--report", "out.json").returncode == 0
     found = read(tmp_path / "out.json")
     assert (found["verdict"], found["counts"]["passed"], found["run"]["dtypes"]) == ("incomplete", 0, [])
+
+
+def test_every_model_is_on_the_device_that_was_asked_for(tmp_path: Path) -> None:
+    source = """\
+from vae_rosetta.shared import oracle
+from vae_rosetta.shared.oracle import describe
+
+def load(params, *, dtype="float32", device="auto"):
+    model = oracle.load(params, dtype=dtype, device=device)  # refuses what a port must
+    assert device == "cpu", device
+    return model
+"""
+    options = ("-k", "contract or forward or errors")
+    run = grade(tmp_path, source, "--device", "cpu", *options)
+    assert run.returncode == 0, run.stdout + run.stderr
+    assert grade(tmp_path, source, *options).returncode == 1
