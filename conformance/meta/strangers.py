@@ -1,15 +1,17 @@
 """Ports as strangers bring them, and the suite run on them as strangers run it: from a folder of their own."""
 
 import importlib
+import json
 import os
 import shutil
 import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import vae_rosetta
+from vae_rosetta.conformance.report import SCHEMA
 
 ROOT: Final = Path(vae_rosetta.__file__).parents[1]
 
@@ -82,3 +84,17 @@ def grade(folder: Path, source: str, *options: str) -> subprocess.CompletedProce
     """Writes a port's source into `folder` and grades it, quietly."""
     (folder / "port.py").write_text(source, encoding="utf-8")
     return suite(folder, "port", "-q", "--tb=short", *options)
+
+
+def read(path: Path) -> Any:
+    """A certificate, checked against its schema."""
+    import jsonschema  # here, because some sessions grade strangers' ports without it
+
+    found = json.loads(path.read_text(encoding="utf-8"))
+    jsonschema.validate(found, json.loads(SCHEMA.read_text(encoding="utf-8")))
+    return found
+
+
+def by(entries: list[dict[str, Any]], key: str) -> dict[str, dict[str, Any]]:
+    """The entries of a list in a certificate by the value of a key."""
+    return {entry[key]: entry for entry in entries}

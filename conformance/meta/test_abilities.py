@@ -1,16 +1,11 @@
 """A port that lacks an ability, or float64, is graded on the rest; what it lacks is counted, and never as passed."""
 
-import json
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
-import jsonschema
 import pytest
 
-from vae_rosetta.conformance import report
-from vae_rosetta.conformance.meta.strangers import grade, partial
-
-SCHEMA: Final = json.loads(report.SCHEMA.read_text(encoding="utf-8"))
+from vae_rosetta.conformance.meta.strangers import by, grade, partial, read
 
 # The oracle on a device without float64.
 NARROW: Final = """\
@@ -22,18 +17,6 @@ def load(params, *, dtype="float32", device="auto"):
         raise {error}
     return oracle.load(params, dtype=dtype, device=device)
 """
-
-
-def read(path: Path) -> Any:
-    """A certificate, checked against the schema."""
-    found = json.loads(path.read_text(encoding="utf-8"))
-    jsonschema.validate(found, SCHEMA)
-    return found
-
-
-def by(entries: list[dict[str, Any]], key: str) -> dict[str, dict[str, Any]]:
-    """The entries by the value of a key."""
-    return {entry[key]: entry for entry in entries}
 
 
 @pytest.mark.parametrize(

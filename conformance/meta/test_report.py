@@ -10,24 +10,13 @@ import jsonschema
 import pytest
 
 from vae_rosetta.conformance import report
-from vae_rosetta.conformance.meta.strangers import ROOT, WHOLE, WRONG, copy_suite, grade, suite
+from vae_rosetta.conformance.meta.strangers import ROOT, WHOLE, WRONG, by, copy_suite, grade, read, suite
 from vae_rosetta.conformance.outcome import Case, Fault, Outcome, Result, verdict
 from vae_rosetta.conformance.report import Report
 from vae_rosetta.shared import oracle, spec, vectors
 
 SCHEMA = json.loads(report.SCHEMA.read_text(encoding="utf-8"))
 LOSSES = ("-k", "test_loss and vector")
-
-
-def _read(path: Path) -> Any:
-    """A certificate, checked against the schema."""
-    found = json.loads(path.read_text(encoding="utf-8"))
-    jsonschema.validate(found, SCHEMA)
-    return found
-
-
-def _by(entries: list[dict[str, Any]], key: str) -> dict[str, dict[str, Any]]:
-    return {entry[key]: entry for entry in entries}
 
 
 @pytest.mark.parametrize(
@@ -115,7 +104,7 @@ def test_cases_that_are_not_known_are_the_only_gap() -> None:
 def test_certificate_of_a_run(tmp_path: Path) -> None:
     run = grade(tmp_path, WHOLE, *LOSSES, "--report", "out.json", "--report=out.md")
     assert run.returncode == 0, run.stdout + run.stderr
-    found = _read(tmp_path / "out.json")
+    found = read(tmp_path / "out.json")
     who = found["run"]
     assert (who["module"], who["command"], who["describe"]["framework"]) == ("port", None, "numpy")
     assert (who["spec_version"], who["vectors_sha256"]) == (spec.VERSION, report.vectors_sha256())
@@ -124,7 +113,7 @@ def test_certificate_of_a_run(tmp_path: Path) -> None:
     assert {(h["vector"], h["dtype"]) for h in found["headroom"]} == asked
     assert {h["quantity"] for h in found["headroom"]} == {"reconstruction", "kl", "objective"}
     assert found["verdict"] == "incomplete", "only a chapter was run"
-    chapters, clauses = _by(found["chapters"], "name"), _by(found["clauses"], "id")
+    chapters, clauses = by(found["chapters"], "name"), by(found["clauses"], "id")
     assert list(clauses) == list(spec.CLAUSES)
     assert chapters["loss"]["counts"]["passed"] == len(asked)
     assert chapters["forward"]["verdict"] == clauses["adam"]["verdict"] == "not run"
@@ -140,14 +129,14 @@ def test_certificate_of_a_run(tmp_path: Path) -> None:
 def test_wrong_port_gets_its_certificate_too(tmp_path: Path) -> None:
     run = grade(tmp_path, WRONG, *LOSSES, "--report", "out.json", "--report", "out.md")
     assert run.returncode == 1
-    found = _read(tmp_path / "out.json")
+    found = read(tmp_path / "out.json")
     assert found["verdict"] == "does not conform"
     failures = [entry for entry in found["failures"] if entry["case"] == "loss/tiny"]
     assert [entry["dtype"] for entry in failures] == ["float32", "float64"]
     assert failures[0]["clauses"] == ["loss.bce.logits", "loss.kl"]
     assert "kl[" in failures[0]["message"]
     assert "times the tolerance" in failures[0]["message"]
-    assert _by(found["clauses"], "id")["loss.kl"]["verdict"] == "does not conform"
+    assert by(found["clauses"], "id")["loss.kl"]["verdict"] == "does not conform"
     assert not [h for h in found["headroom"] if h["vector"] == "loss/tiny"]
     assert failures[0]["fault"] == "wrong answer"
     assert failures[0]["explanation"].startswith("The KL term is averaged over the latents")
@@ -168,14 +157,14 @@ def test_wrong_port_gets_its_certificate_too(tmp_path: Path) -> None:
 )
 def test_run_cut_short_is_incomplete(options: tuple[str, ...], gap: str, tmp_path: Path) -> None:
     assert grade(tmp_path, WHOLE, *options, "--report", "out.json").returncode == 0
-    found = _read(tmp_path / "out.json")
+    found = read(tmp_path / "out.json")
     assert found["verdict"] == "incomplete"
     assert any(gap in line for line in found["incomplete"]), found["incomplete"]
 
 
 def test_run_that_stops_at_the_first_failure(tmp_path: Path) -> None:
     assert grade(tmp_path, WRONG, *LOSSES, "-x", "--report", "out.json").returncode == 1
-    found = _read(tmp_path / "out.json")
+    found = read(tmp_path / "out.json")
     assert found["verdict"] == "does not conform"
     assert (found["counts"]["failed"], found["counts"]["passed"]) == (1, 0)
     assert "cases were not run" in found["incomplete"][0]
@@ -191,7 +180,7 @@ def load(params, *, dtype="float32", device="auto"):
 def test_load_that_raises_is_told_once(tmp_path: Path) -> None:
     run = grade(tmp_path, LOAD_RAISES, "--report", "out.json")
     assert run.returncode == 1
-    found = _read(tmp_path / "out.json")
+    found = read(tmp_path / "out.json")
     assert found["verdict"] == "does not conform"
     assert {entry["case"].split("/")[0] for entry in found["failures"]} <= {"contract", "errors"}
     assert found["failures"][0]["message"] == "RuntimeError: no weights today"
@@ -213,7 +202,7 @@ def test_describe_without_its_keys_fails_one_case(describe: str, message: str, t
     source = f"from shared.oracle import load\ndef describe():\n    {describe}\n"
     run = grade(tmp_path, source, "-k", "test_contract", "--report", "out.json")
     assert run.returncode == 1
-    found = _read(tmp_path / "out.json")
+    found = read(tmp_path / "out.json")
     assert {entry["case"] for entry in found["failures"]} == {"contract/test_describe_names_framework_and_version"}
     assert message in found["failures"][0]["message"]
     assert "INTERNALERROR" not in run.stdout + run.stderr
@@ -331,10 +320,10 @@ def test_the_base_and_pytest_are_enough(tmp_path: Path) -> None:
     more = {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
     run = suite(tmp_path, "port", *chosen, python=("-c", BARE), more=more)
     assert run.returncode == 0, run.stdout + run.stderr
-    found = _read(tmp_path / "out.json")
+    found = read(tmp_path / "out.json")
     assert found["verdict"] == "incomplete"
     assert any("mlxtend" in gap for gap in found["incomplete"])
-    assert _by(found["chapters"], "name")["training"]["counts"]["skipped"] == 2
+    assert by(found["chapters"], "name")["training"]["counts"]["skipped"] == 2
     run = suite(tmp_path, "matrix", "out.json", python=("-c", BARE))
     assert run.returncode == 0, run.stderr
 
