@@ -18,7 +18,7 @@ from vae_rosetta.shared.command_line import DONE, NO, Command
 
 FORMAT: Final = 1
 _PACKAGES: Final = ("torch", "triton", "jax", "jaxlib", "flax", "optax", "tensorflow", "keras", "numpy", "constriction")
-_MOST_TOGETHER: Final = 8  # processes on one GPU
+_MOST_TOGETHER: Final = 16  # processes on one GPU
 
 
 @click.command(cls=Command)
@@ -62,8 +62,8 @@ def gpu(device: str, words: tuple[str, ...], listed: bool, out: Path, force: boo
     from vae_rosetta.benchmarks.gpu import table
 
     cards = cuda.driver()
-    if device == "cuda" and not cards:
-        raise ValueError("--device: got 'cuda', but nvidia-smi shows no GPU here; expected cpu (DEVICE=cpu)")
+    if device == "cuda" and not cuda.is_here():
+        raise ValueError("--device: got 'cuda', but there is no NVIDIA GPU here; expected cpu (DEVICE=cpu)")
     head = {"format": FORMAT, "device": device, "cards": cards.splitlines(), "packages": _versions()}
     head |= {
         "machine": machine.machine(),
@@ -77,7 +77,7 @@ def gpu(device: str, words: tuple[str, ...], listed: bool, out: Path, force: boo
         click.echo(f"{outcome.part.name}: {outcome.state} in {outcome.seconds:.0f} s", err=True)
         _write(out, head, outcomes, time.monotonic() - started)
 
-    Run(plan.LIMIT[device], over).all(chosen, together=max(1, min((os.cpu_count() or 1), _MOST_TOGETHER)))
+    Run(plan.LIMIT[device], over).all(chosen, together=min(os.cpu_count() or 1, _MOST_TOGETHER))
     table.show(outcomes, Console(highlight=False))
     click.echo(f"{out}: every finding; {time.monotonic() - started:.0f} s")
     nothing = all(outcome.state == MISSING for outcome in outcomes)

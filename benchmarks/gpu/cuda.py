@@ -2,6 +2,7 @@
 
 import subprocess
 from collections.abc import Callable
+from pathlib import Path
 
 Work = Callable[[], object]
 
@@ -15,17 +16,27 @@ def wait(device: str) -> None:
 
 
 def captured(work: Work) -> Work:
-    """`work`, which only queues kernels, as one launch.
-
-    It has been called before: what a library does on its first call cannot be captured.
-    """
+    """`work`, which only queues kernels, as one launch."""
     import torch
 
-    graph = torch.cuda.CUDAGraph()
+    work()  # what a library does on its first call cannot be captured
     torch.cuda.synchronize()
+    graph = torch.cuda.CUDAGraph()
     with torch.cuda.graph(graph):
         work()
     return graph.replay
+
+
+def is_here() -> bool:
+    """Whether the driver's device is there, or its tool knows of a GPU."""
+    return Path("/dev/nvidiactl").exists() or bool(driver())
+
+
+def card() -> str:
+    """The GPU's name and the CUDA that PyTorch was built with."""
+    import torch
+
+    return f"{torch.cuda.get_device_name()}, CUDA {torch.version.cuda}"
 
 
 def driver() -> str:

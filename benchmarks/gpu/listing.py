@@ -2,11 +2,14 @@
 
 import statistics
 from collections.abc import Iterator
+from typing import Final
 
 from vae_rosetta.benchmarks.gpu import images, timing
 from vae_rosetta.benchmarks.gpu.finding import Finding
 from vae_rosetta.benchmarks.gpu.plan import Amounts, Part
 from vae_rosetta.benchmarks.peers import Peer
+
+_MOST: Final = 2  # repetitions: an epoch takes seconds
 
 
 def findings(part: Part, amounts: Amounts) -> Iterator[Finding]:
@@ -16,7 +19,7 @@ def findings(part: Part, amounts: Amounts) -> Iterator[Finding]:
         for batch in amounts.compiled_batches if part.variant == "compiled" else amounts.batches:
             peer.start(x, batch)
             first = timing.elapsed(peer.epoch, part.device)
-            rates = [len(x) / timing.elapsed(peer.epoch, part.device) for _ in range(amounts.repetitions)]
+            rates = [len(x) / timing.elapsed(peer.epoch, part.device) for _ in range(min(amounts.repetitions, _MOST))]
             yield Finding(f"batch {batch}: first epoch{how}", first, "s")
             yield Finding(f"batch {batch}: fit{how}", statistics.median(rates), "images/s")
 

@@ -28,8 +28,8 @@ class Amounts(NamedTuple):
 
 
 AMOUNTS: Final = {
-    "cuda": Amounts((), None, 50, 4000, 3, 65_536, (128, 2048, 16_384), (128, 2048, 16_384), 5, 0.25, 10_000),
-    "cpu": Amounts(("forward", "training"), 2, 1, 640, 1, 1024, (128, 512), (128,), 1, 0.02, 200),
+    "cuda": Amounts((), None, 50, 4000, 3, 65_536, (128, 2048, 16_384), (128, 2048), 5, 0.25, 10_000),
+    "cpu": Amounts(("forward", "loss"), 2, 1, 640, 1, 1024, (128, 512), (128,), 1, 0.02, 200),
 }
 
 
@@ -42,7 +42,7 @@ class Part(NamedTuple):
     device: str  # "cuda" or "cpu"
     seconds: float  # that it may take
     needs: tuple[str, ...] = ()  # packages to import
-    alone: bool = False  # it is timed: nothing else runs meanwhile
+    alone: bool = False  # its figures are of speed: nothing else runs meanwhile
 
     @property
     def name(self) -> str:
@@ -79,6 +79,7 @@ def _graded(device: str) -> list[Part]:
         found.append(Part("curves", port.word, "", device, 90, port.packages))
         if _in_full(port, device):
             found.append(Part("seeds", port.word, "", device, 150, port.packages))
+            found.append(Part("uses", port.word, "", device, 150, (*port.packages, "rich")))
         if device != "cpu":  # so that both headrooms stand side by side
             found.append(Part("certificate", port.word, "float32 on cpu", "cpu", 150, suite))
     return found
@@ -89,16 +90,13 @@ def _timed(device: str) -> list[Part]:
         chosen = [p for p in ports.FRAMEWORKS if _is_offered(p, dtype) and (dtype == "float32" or _in_full(p, device))]
         return [Part("throughput", port.word, dtype, device, 60, port.packages, alone=True) for port in chosen]
 
-    users = [port for port in ports.FRAMEWORKS if _in_full(port, device)]
-
     return [
         *throughput("float32"),
         Part("products", "torch", "", device, 40, ("torch",), alone=True),
         Part("products", "jax", "", device, 40, ("jax",), alone=True),
-        Part("listing", "torch", "", device, 40, ("torch",), alone=True),
+        Part("listing", "torch", "", device, 60, ("torch",), alone=True),
         *throughput(checks.MIXED),
-        Part("listing", "torch", "compiled", device, 70, ("torch",), alone=True),
-        *(Part("uses", port.word, "", device, 60, (*port.packages, "rich"), alone=True) for port in users),
+        Part("listing", "torch", "compiled", device, 90, ("torch",), alone=True),
     ]
 
 

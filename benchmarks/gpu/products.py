@@ -1,7 +1,8 @@
 """The device's own limits: the matrix products of a training step, and the launch of as many empty kernels."""
 
 import importlib
-from collections.abc import Iterator
+import itertools
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -34,13 +35,6 @@ def _by_torch(part: Part, amounts: Amounts) -> Iterator[Finding]:
     from vae_rosetta.benchmarks.products import with_torch
 
     torch.set_float32_matmul_precision("highest")
-    for batch in amounts.batches:
-        for dtype in (torch.float32, torch.bfloat16):
-            work = with_torch.queued(shapes.operands(Sizes(), batch), part.device, dtype)
-            what = f"batch {batch}: products, {str(dtype).removeprefix('torch.')}"
-            for launches, each in _launched(work, part.device):
-                taken = timing.seconds(each, part.device, amounts.turn_seconds)
-                yield Finding(what + launches, batch / taken, "images/s")
     count = operators_of_a_step(part.device)
     one = torch.zeros(1, device=part.device)
     yield Finding("operators of a step of torch_vae", count)
@@ -49,17 +43,23 @@ def _by_torch(part: Part, amounts: Amounts) -> Iterator[Finding]:
         for _ in range(count):
             one.add_(1.0)
 
-    for launches, each in _launched(launch, part.device):
-        taken = timing.seconds(each, part.device, amounts.turn_seconds)
-        yield Finding(f"as many on one number{launches}", 1e6 * taken, "µs")
+    for how, launched in _ways(part.device):  # what may be refused comes last
+        taken = timing.seconds(launched(launch), part.device, amounts.turn_seconds)
+        yield Finding(f"as many on one number{how}", 1e6 * taken, "µs")
+        for batch, dtype in itertools.product(amounts.batches, (torch.float32, torch.bfloat16)):
+            work = launched(with_torch.queued(shapes.operands(Sizes(), batch), part.device, dtype))
+            taken = timing.seconds(work, part.device, amounts.turn_seconds)
+            what = f"batch {batch}: products, {str(dtype).removeprefix('torch.')}{how}"
+            yield Finding(what, batch / taken, "images/s")
+    if part.device == "cuda":
+        yield Finding("card", cuda.card())
 
 
-def _launched(work: cuda.Work, device: str) -> Iterator[tuple[str, cuda.Work]]:
-    """`work` as it is, and on a GPU as one launch, with what tells the two apart."""
-    work()
-    yield "", work
+def _ways(device: str) -> Iterator[tuple[str, Callable[[cuda.Work], cuda.Work]]]:
+    """How work is launched, and what makes it so: as it is, and on a GPU all at once."""
+    yield "", lambda work: work
     if device == "cuda":
-        yield ", in a CUDA graph", cuda.captured(work)
+        yield ", in a CUDA graph", cuda.captured
 
 
 def operators_of_a_step(device: str) -> int:

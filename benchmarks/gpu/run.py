@@ -21,7 +21,7 @@ DONE, FAILED, LATE, MISSING = "done", "failed", "out of time", "not run"
 
 _ENVIRONMENT: Final[Mapping[str, Mapping[str, str]]] = {
     # Parts run side by side, and JAX would take three quarters of the GPU's memory for each.
-    "cuda": {"XLA_PYTHON_CLIENT_PREALLOCATE": "false"},
+    "cuda": {"XLA_PYTHON_CLIENT_PREALLOCATE": "false", "OMP_NUM_THREADS": "2"},
     "cpu": {"CUDA_VISIBLE_DEVICES": "", "JAX_PLATFORMS": "cpu", "OMP_NUM_THREADS": "1"},
 }
 _COMMON: Final[Mapping[str, str]] = {"TF_CPP_MIN_LOG_LEVEL": "3", "TF_FORCE_GPU_ALLOW_GROWTH": "true"}
@@ -105,7 +105,7 @@ class Run:
         return Outcome(part, state, why, time.monotonic() - started, findings)
 
     def _end(self, process: "subprocess.Popen[bytes]") -> None:
-        with suppress(ProcessLookupError):
+        with suppress(ProcessLookupError, PermissionError):  # all of it has ended
             os.killpg(process.pid, signal.SIGKILL)
         process.wait()
         with self._lock:

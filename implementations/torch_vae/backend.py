@@ -36,7 +36,8 @@ def describe() -> dict[str, str]:
 def load(params: Tensors, *, dtype: str = "float32", device: str = "auto") -> "Model":
     """A model holding copies of `params`; dtype may also be "mixed_bfloat16" (`spec.MIXED_PRECISION`).
 
-    Turns TF32 products off for the whole process: the specification wants float32.
+    Turns TF32 products off for the whole process, and with mixed precision sums of products in bfloat16: the
+    specification wants float32.
 
     Raises:
         TypeError, ValueError: see `parameters.sizes_of`; also for an unknown dtype or a device that is not there.
@@ -44,6 +45,8 @@ def load(params: Tensors, *, dtype: str = "float32", device: str = "auto") -> "M
     sizes = parameters.sizes_of(params)
     checks.one_of("dtype", dtype, checks.PRECISIONS)
     torch.set_float32_matmul_precision("highest")
+    if dtype == checks.MIXED:  # of CUDA's products; those of CPUs sum in float32 anyway
+        torch.backends.cuda.matmul.allow_bf16_reduced_precision_reduction = False
     return Model(params, sizes, dtype, _device(device))
 
 

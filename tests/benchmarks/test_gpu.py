@@ -99,6 +99,21 @@ def test_the_run_has_a_limit_too() -> None:
     assert [(outcome.state, len(outcome.findings)) for outcome in found] == [(LATE, 1), (LATE, 0)]
 
 
+def test_real_parts_on_the_oracle() -> None:
+    """The parts that a port goes through, with a port that needs no framework."""
+    kinds = ("certificate", "seeds", "curves", "throughput", "uses")
+    dtypes = {"certificate": "float32", "throughput": "float32"}
+    found = _run(*(Part(kind, "oracle", dtypes.get(kind, ""), "cpu", 60.0) for kind in kinds))
+    told = {outcome.part.kind: {f["what"]: f["value"] for f in outcome.findings} for outcome in found}
+    assert all(outcome.state == DONE and outcome.good for outcome in found), found
+    assert told["certificate"]["factors of matrix products"] == 24
+    assert told["certificate"]["cases passed"] > 10
+    assert told["seeds"] == {"alarms, seeds 0 to 0": 0}
+    assert told["curves"]["float64: all 5 steps differ by"] == 0.0
+    assert told["throughput"]["batch 512: fit"] > 0
+    assert told["uses"]["a .vaez from the device"] == "the CPU's, to the bit"
+
+
 def test_shares_are_of_the_same_batch_and_precision() -> None:
     def outcome(kind: str, subject: str, variant: str, rates: dict[str, float]) -> Outcome:
         found = [
@@ -154,8 +169,17 @@ def test_command(root: Path, tmp_path: Path) -> None:
     out.write_text("", encoding="utf-8")
     refused = subprocess.run(script, env=environment, capture_output=True, text=True, check=False)
     assert (refused.returncode, refused.stderr) == (2, f"Error: --out: '{out}' exists; --force replaces it\n")
+    blocked = "import sys\nsys.modules.update(torch=None, tensorflow=None, jax=None)\n"
+    (tmp_path / "sitecustomize.py").write_text(blocked, encoding="utf-8")
+    lacking = {**environment, "PYTHONPATH": str(tmp_path)}
+    run = subprocess.run([*script, "--force"], env=lacking, capture_output=True, text=True, check=False)
+    assert run.returncode == 1, "nothing was found out"
+    assert [part["state"] for part in json.loads(out.read_text(encoding="utf-8"))["parts"]] == [
+        MISSING for _ in plan.parts("cpu")
+    ]
+    assert run.stdout.count("not installed: torch") >= 5
     environment |= {"DEVICE": "cuda", "PATH": f"{Path(sys.executable).parent}:/usr/bin:/bin"}
     refused = subprocess.run([*script, "--force"], env=environment, capture_output=True, text=True, check=False)
     if refused.returncode == 2:  # no GPU here
-        expected = "Error: --device: got 'cuda', but nvidia-smi shows no GPU here; expected cpu (DEVICE=cpu)\n"
+        expected = "Error: --device: got 'cuda', but there is no NVIDIA GPU here; expected cpu (DEVICE=cpu)\n"
         assert refused.stderr == expected
