@@ -167,3 +167,14 @@ def bench(session: nox.Session) -> None:
     """Training and generation speed of all three, measured in turn; `nox -s bench -- --help` is the protocol."""
     install(session, "all", groups=("peers",))
     session.run("python", "-m", "vae_rosetta.benchmarks", *session.posargs, env=QUIET_TENSORFLOW)
+
+
+@nox.session
+def gpu(session: nox.Session) -> None:
+    """benchmarks/gpu.sh on the CPU, in two to three minutes: all that it does on a GPU, with small counts."""
+    install(session, "torch", "jax", "conformance")
+    out = Path(session.create_tmp()).resolve() / "gpu.json"
+    environment = {"DEVICE": "cpu", "PYTHON": str(Path(session.bin) / "python")}
+    session.run(
+        str(ROOT / "benchmarks/gpu.sh"), "--force", "--out", str(out), *session.posargs, env=environment, external=True
+    )

@@ -8,7 +8,7 @@ from vae_rosetta.implementations import ports
 from vae_rosetta.shared import checks
 
 HERE: Final = "vae_rosetta.benchmarks.gpu"
-LIMIT: Final = {"cuda": 360.0, "cpu": 240.0}  # seconds of a whole run
+LIMIT: Final = {"cuda": 360.0, "cpu": 420.0}  # seconds of a whole run; on two idle cores it takes two to three minutes
 
 
 class Amounts(NamedTuple):

@@ -34,6 +34,8 @@ def _by_torch(part: Part, amounts: Amounts) -> Iterator[Finding]:
 
     from vae_rosetta.benchmarks.products import with_torch
 
+    if part.device == "cuda":
+        yield Finding("card", cuda.card())
     torch.set_float32_matmul_precision("highest")
     count = operators_of_a_step(part.device)
     one = torch.zeros(1, device=part.device)
@@ -51,8 +53,6 @@ def _by_torch(part: Part, amounts: Amounts) -> Iterator[Finding]:
             taken = timing.seconds(work, part.device, amounts.turn_seconds)
             what = f"batch {batch}: products, {str(dtype).removeprefix('torch.')}{how}"
             yield Finding(what, batch / taken, "images/s")
-    if part.device == "cuda":
-        yield Finding("card", cuda.card())
 
 
 def _ways(device: str) -> Iterator[tuple[str, Callable[[cuda.Work], cuda.Work]]]:

@@ -58,6 +58,6 @@ def shares(outcomes: Sequence[Outcome]) -> Iterator[str]:
             r for (k, _, w), r in rates.items() if k == "products" and w.startswith(f"{batch}: products, {dtype}")
         ]
         compared = [f"{rate / listing:.1f} times the listing's loop"] if listing else []
-        compared += [f"{100 * rate / max(limits):.0f} % of the products' limit"] if limits else []
+        compared += [f"{100 * rate / max(limits):.0f} % of the products"] if limits else []
         if compared:
-            yield f"{name}, {batch}: fit is {' and '.join(compared)}"
+            yield f"{name.removeprefix('throughput ')}, {batch}: fit is {', '.join(compared)}"

@@ -2,6 +2,7 @@
 
 import statistics
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,13 +14,18 @@ from vae_rosetta.benchmarks.gpu.finding import Finding
 from vae_rosetta.benchmarks.gpu.plan import Amounts, Part
 from vae_rosetta.benchmarks.plan import FIRST_EPOCH, INFERENCE, TRAINING, Plan
 from vae_rosetta.benchmarks.run import first_objectives
-from vae_rosetta.benchmarks.worker import BackendParticipant
+from vae_rosetta.benchmarks.worker import SEED, BackendParticipant
 from vae_rosetta.implementations import ports
+from vae_rosetta.shared import recipe, spec
 
 
 def findings(part: Part, amounts: Amounts) -> Iterator[Finding]:
     """See `part.Work`."""
     x, _ = images.choose(amounts.images)
+    started = time.perf_counter()
+    recipe.epoch_order(SEED, 0, len(x))
+    recipe.epoch_noise(SEED, 0, len(x), spec.LATENT_DIM)
+    yield Finding("order and noise of an epoch, on the host", time.perf_counter() - started, "s", None, "in fit")
     participant = BackendParticipant(ports.PORTS[part.subject].module)
     agreement = Plan(amounts.batches, amounts.images, 1, 0, dtype=part.variant).agreement
     with tempfile.TemporaryDirectory() as folder:

@@ -132,9 +132,7 @@ def test_shares_are_of_the_same_batch_and_precision() -> None:
             ]
         )
     ]
-    assert told == [
-        "throughput jax float32, batch 128: fit is 3.0 times the listing's loop and 50 % of the products' limit"
-    ]
+    assert told == ["jax float32, batch 128: fit is 3.0 times the listing's loop, 50 % of the products"]
 
 
 def test_parts_are_chosen_by_words_in_their_names() -> None:
