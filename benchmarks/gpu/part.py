@@ -1,4 +1,5 @@
-"""The process of one part: `python -m vae_rosetta.benchmarks.gpu.part FRAGMENT.json KIND SUBJECT VARIANT DEVICE`.
+"""The process of one part: `python -m vae_rosetta.benchmarks.gpu.part FRAGMENT.json KIND SUBJECT VARIANT DEVICE
+AMOUNTS`.
 
 It writes all that it has found until then after each finding, atomically: whoever ends it loses nothing.
 """
@@ -34,10 +35,10 @@ def record(found: Iterable[Finding], fragment: Path) -> None:
 
 def main() -> None:
     """The entry point."""
-    fragment, kind, subject, variant, device = sys.argv[1:]
+    fragment, kind, subject, variant, device, amounts = sys.argv[1:]
     work = cast(Work, importlib.import_module(f"{plan.HERE}.{kind}"))
     part = Part(kind, subject, variant, device, seconds=0)
-    record(work.findings(part, plan.AMOUNTS[device]), Path(fragment))
+    record(work.findings(part, plan.AMOUNTS[amounts]), Path(fragment))
 
 
 if __name__ == "__main__":

@@ -28,8 +28,8 @@ class Amounts(NamedTuple):
 
 
 AMOUNTS: Final = {
-    "cuda": Amounts((), None, 50, 4000, 3, 65_536, (128, 2048, 16_384), (128, 2048), 5, 0.25, 10_000),
-    "cpu": Amounts(("forward", "loss"), 2, 1, 640, 1, 1024, (128, 512), (128,), 1, 0.02, 200),
+    "full": Amounts((), None, 50, 4000, 3, 65_536, (128, 2048, 16_384), (128, 2048), 5, 0.25, 10_000),
+    "small": Amounts(("forward", "loss"), 2, 1, 640, 1, 1024, (128, 512), (128,), 1, 0.02, 200),
 }
 
 
@@ -39,9 +39,10 @@ class Part(NamedTuple):
     kind: str  # the module of this package that does it
     subject: str  # a port's word, or what else is measured
     variant: str  # dtype, or what else tells two parts of one kind and subject apart
-    device: str  # "cuda" or "cpu"
+    device: str  # "cuda" or "cpu"; in a run on a GPU, some are graded on the CPU for comparison
     seconds: float  # that it may take
     needs: tuple[str, ...] = ()  # packages to import
+    amounts: str = "small"  # or "full", of `AMOUNTS`
     alone: bool = False  # its figures are of speed: nothing else runs meanwhile
 
     @property
@@ -65,7 +66,8 @@ def parts(device: str, words: Sequence[str] = ()) -> list[Part]:
         if not any(word in part.name for part in found):
             kinds = ", ".join(dict.fromkeys(part.kind for part in found))
             raise ValueError(f"--part: got {word!r}; expected a part of a name, such as {kinds}, torch, float64")
-    return [part for part in found if not words or any(word in part.name for word in words)]
+    amounts = "full" if device == "cuda" else "small"
+    return [part._replace(amounts=amounts) for part in found if not words or any(word in part.name for word in words)]
 
 
 def _graded(device: str) -> list[Part]:

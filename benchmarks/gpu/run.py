@@ -81,7 +81,7 @@ class Run:
         if limit <= 0 or self._stopped:
             return Outcome(part, LATE, "the run's time was over before it began", 0.0, [])
         fragment, log = (folder / f"{part.name.replace(' ', '-')}.{ending}" for ending in ("json", "log"))
-        words = [str(fragment), part.kind, part.subject, part.variant, part.device]
+        words = [str(fragment), part.kind, part.subject, part.variant, part.device, part.amounts]
         with log.open("wb") as written:
             process = subprocess.Popen(
                 [sys.executable, "-m", f"{plan.HERE}.part", *words],

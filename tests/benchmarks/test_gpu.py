@@ -45,7 +45,7 @@ def fakes(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def _part(kind: str, *, seconds: float = 30.0, alone: bool = False, needs: tuple[str, ...] = ()) -> Part:
-    return Part(kind, "a-port", "", "cpu", seconds, needs, alone)
+    return Part(kind, "a-port", "", "cpu", seconds, needs, alone=alone)
 
 
 def _run(*parts: Part, seconds: float = 60.0) -> list[Outcome]:
@@ -138,6 +138,8 @@ def test_shares_are_of_the_same_batch_and_precision() -> None:
 def test_parts_are_chosen_by_words_in_their_names() -> None:
     assert {part.subject for part in plan.parts("cuda", ["jax"])} == {"jax"}
     everything = plan.parts("cuda")
+    assert {(part.device, part.amounts) for part in everything} == {("cuda", "full"), ("cpu", "full")}
+    assert {(part.device, part.amounts) for part in plan.parts("cpu")} == {("cpu", "small")}
     assert len({part.name for part in everything}) == len(everything)
     with pytest.raises(ValueError, match="--part: got 'gpu'; expected a part of a name"):
         plan.parts("cuda", ["gpu"])

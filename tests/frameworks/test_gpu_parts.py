@@ -6,7 +6,7 @@ from vae_rosetta.benchmarks.gpu import listing, products
 from vae_rosetta.benchmarks.gpu.plan import AMOUNTS, Part
 
 pytest.importorskip("torch")
-AMOUNTS_HERE = AMOUNTS["cpu"]._replace(images=64, batches=(16, 32), turn_seconds=0.0)
+AMOUNTS_HERE = AMOUNTS["small"]._replace(images=64, batches=(16, 32), turn_seconds=0.0)
 
 
 def _rates(findings: list[str], measure: str) -> None:
