@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+import vae_rosetta
 from vae_rosetta.benchmarks.gpu import images
 from vae_rosetta.benchmarks.gpu.finding import Finding
 from vae_rosetta.benchmarks.gpu.plan import Amounts, Part
@@ -87,7 +88,7 @@ def _timed(command: str, count: int, folder: Path, *words: str, by: str = "") ->
 
 def _root() -> str:
     """The folder that holds the packages."""
-    return str(Path(__file__).resolve().parents[2])
+    return str(Path(vae_rosetta.__file__).resolve().parents[1])
 
 
 def _same(folder: Path) -> Finding:
