@@ -14,7 +14,7 @@ from vae_rosetta.benchmarks import machine
 from vae_rosetta.benchmarks.gpu import cuda, plan
 from vae_rosetta.benchmarks.gpu.run import MISSING, Outcome, Run
 from vae_rosetta.shared import files
-from vae_rosetta.shared.command_line import DONE, NO, Command
+from vae_rosetta.shared.command_line import DONE, NO, Command, Interrupted
 
 FORMAT: Final = 1
 _PACKAGES: Final = ("torch", "triton", "jax", "jaxlib", "flax", "optax", "tensorflow", "keras", "numpy", "constriction")
@@ -77,7 +77,11 @@ def gpu(device: str, words: tuple[str, ...], listed: bool, out: Path, force: boo
         click.echo(f"{outcome.part.name}: {outcome.state} in {outcome.seconds:.0f} s", err=True)
         _write(out, head, outcomes, time.monotonic() - started)
 
-    Run(plan.LIMIT[device], over).all(chosen, together=min(os.cpu_count() or 1, _MOST_TOGETHER))
+    try:
+        Run(plan.LIMIT[device], over).all(chosen, together=min(os.cpu_count() or 1, _MOST_TOGETHER))
+    except KeyboardInterrupt:
+        kept = f"{out} has what {len(outcomes)} of {len(chosen)} parts found." if outcomes else "Nothing was written."
+        raise Interrupted(f"Interrupted. {kept}") from None
     table.show(outcomes, Console(highlight=False))
     click.echo(f"{out}: every finding; {time.monotonic() - started:.0f} s")
     nothing = all(outcome.state == MISSING for outcome in outcomes)
