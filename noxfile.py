@@ -3,7 +3,6 @@
 import contextlib
 import os
 import runpy
-import shutil
 import tempfile
 from pathlib import Path
 
@@ -47,18 +46,11 @@ def certificates(session: nox.Session) -> Path:
 
 
 def install_port(session: nox.Session, backend: str, *extras: str) -> None:
-    """Installs a port as a user would get it and builds its program, if it has one; skips if its tool is missing."""
-    port = PORTS[backend]
-    own = [backend] if backend in PROJECT["project"]["optional-dependencies"] else []
-    install(session, *(own or ["app"]), *extras)
-    if port.program is not None:
-        if shutil.which(port.program.build[0]) is None:
-            session.skip(f"{backend} is built by {port.program.build[0]}, which is not installed")
-        where = f"from vae_rosetta.implementations.ports import PORTS; print(PORTS[{backend!r}].folder)"
-        with session.chdir(tempfile.gettempdir()):  # the installed package, not the checkout
-            folder = str(session.run("python", "-c", where, silent=True)).strip()
-        with session.chdir(folder):
-            session.run(*port.program.build, external=True)
+    """Installs a port as a user would get it, and skips if its program needs a tool that is not here."""
+    if lack := PORTS[backend].lacks_tool():
+        session.skip(f"{backend} {lack}")
+    own = [backend] if backend in PROJECT["project"]["optional-dependencies"] else ["app"]
+    install(session, *own, *extras)
 
 
 def grade_on_seeds(session: nox.Session, backend: str, *options: str) -> None:

@@ -4,8 +4,12 @@ One word names a port everywhere: its folder `<word>_vae`, its extra in `pyproje
 `nox -s "conformance(<word>)"`. A row names the packages that a port needs; their least versions are the extra's.
 """
 
+import functools
 import importlib
 import importlib.util
+import re
+import shutil
+import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -16,11 +20,16 @@ if TYPE_CHECKING:  # what is known of a port without importing it costs nothing,
 
 
 class Program(NamedTuple):
-    """What answers the requests of `conformance/PROTOCOL.md`, for a port that is not written in Python."""
+    """What answers the requests of `conformance/PROTOCOL.md`, for a port that is not written in Python.
 
-    file: str  # what the build leaves, in the port's folder
-    build: tuple[str, ...]  # the command that builds it, run in the port's folder
-    runner: tuple[str, ...] = ()  # what runs the file where it does not run by itself: ("java", "-jar")
+    In the words of `build` and `run`, {build} stands for the folder that the build fills, {python} for this Python's
+    executable and {sep} for what separates the folders of a path.
+    """
+
+    tools: tuple[str, ...]  # what both need, of `_TOOLS`
+    build: tuple[str, ...]  # the command that builds it, run in the port's folder: see `programs.py`
+    run: tuple[str, ...]  # the command that runs it
+    shares: tuple[str, ...] = ()  # further folders that it is built from, beside the port's
 
 
 class Port(NamedTuple):
@@ -39,40 +48,83 @@ class Port(NamedTuple):
         """Where its files are; the oracle's are in `shared`."""
         return Path(__file__).with_name(f"{self.word}_vae")
 
-    def command(self) -> list[str]:
-        """The words that run its program.
-
-        Raises:
-            ModuleNotFoundError: it is not built; the message says how to build it.
-        """
-        assert self.program is not None
-        if lacks := self.lacks():
-            raise ModuleNotFoundError(f"backend: {self.word!r} {lacks}")
-        return [*self.program.runner, str(self.folder / self.program.file)]
-
     def missing_packages(self) -> list[str]:
         """The packages that it needs and that are not installed."""
-        return [package for package in self.packages if importlib.util.find_spec(package) is None]
+        needed = self.packages if self.program is None else (*self.packages, *_OF_PROGRAMS)
+        return [package for package in needed if importlib.util.find_spec(package) is None]
+
+    def lacks_tool(self) -> str:
+        """Which tool its program needs and the machine does not have, in one line; empty if there is none."""
+        tools = () if self.program is None else self.program.tools
+        return next(filter(None, map(_lack, tools)), "")
 
     def lacks(self) -> str:
         """Why it cannot be used here and what helps, in one line; empty if it can."""
+        if lack := self.lacks_tool():
+            return lack
         if missing := self.missing_packages():
-            return f"needs {', '.join(missing)}: not installed; try: pip install 'vae-rosetta[{self.word}]'"
-        if self.program is not None and not (self.folder / self.program.file).is_file():
-            return f"is not built; run: cd {self.folder} && {' '.join(self.program.build)}"
+            extra = self.word if self.packages else "app"
+            return f"needs {', '.join(missing)}: not installed; try: pip install 'vae-rosetta[{extra}]'"
         return ""
+
+
+# What `programs.py` imports, beside NumPy: packages of the extra `app`.
+_OF_PROGRAMS: Final = ("filelock", "platformdirs", "rich")
+
+
+class _Tool(NamedTuple):
+    """What a program's build needs on the machine."""
+
+    command: str
+    words: str  # for messages
+    least: int = 0  # the first number of its version
+
+
+_TOOLS: Final[Mapping[str, _Tool]] = MappingProxyType(
+    {
+        "make": _Tool("make", "make"),
+        "cc": _Tool("cc", "a C compiler"),
+        "jdk": _Tool("javac", "a Java development kit (JDK), version 17 or later", 17),
+        "maven": _Tool("mvn", "Apache Maven"),
+    }
+)
+
+
+@functools.cache
+def _lack(tool: str) -> str:
+    """Why `tool` cannot be used here, in one line; empty if it can."""
+    command, words, least = _TOOLS[tool]
+    path = shutil.which(command)
+    if path is None:
+        return f"needs {words}: there is no {command} on the PATH"
+    if least and (version := _java_version(Path(path))) < least:
+        return f"needs {words}: {path} is of version {version}"
+    return ""
+
+
+def _java_version(javac: Path) -> int:
+    """The first number of a JDK's version: 8 of 1.8.0, 17 of 17.0.15."""
+    release = javac.resolve().parents[1] / "release"  # says it sooner than the compiler, which takes half a second
+    if release.is_file():
+        text = release.read_text(encoding="utf-8", errors="replace")
+    else:
+        done = subprocess.run([str(javac), "-version"], capture_output=True, text=True, check=False)
+        text = done.stdout + done.stderr
+    found = re.search(r'(?:JAVA_VERSION="|javac )(?:1\.)?(\d+)', text)
+    return int(found[1]) if found else 0
 
 
 FULL: Final = frozenset({"train", "sample", "loss_on_probabilities", "float64"})
 MIXED: Final = "mixed_bfloat16"
 
 _HERE: Final = "vae_rosetta.implementations"
+_MAKE: Final = Program(("make", "cc"), ("make", "BUILD={build}"), ("{build}/vae-c",))
 _ROWS: Final = (  # the first that can be used is the default
     Port("torch", "Python", f"{_HERE}.torch_vae", ("torch",), FULL | {MIXED}),
     Port("tensorflow", "Python", f"{_HERE}.tensorflow_vae", ("tensorflow", "keras"), FULL | {MIXED}),
     Port("jax", "Python", f"{_HERE}.jax_vae", ("jax", "flax", "optax"), FULL | {MIXED}),
     Port("oracle", "Python", "vae_rosetta.shared.oracle", (), FULL),
-    Port("c", "C", f"{_HERE}.c_vae", (), frozenset({"train", "float64"}), Program("build/vae-c", ("make",))),
+    Port("c", "C", f"{_HERE}.c_vae", (), frozenset({"train", "float64"}), _MAKE),
 )
 PORTS: Final[Mapping[str, Port]] = MappingProxyType({port.word: port for port in _ROWS})
 # What the demonstration compares and the benchmark measures if none is named: neither the reference, nor programs, each

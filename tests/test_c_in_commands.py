@@ -1,7 +1,5 @@
 """The port in C as `--backend c`: a program, built by its Makefile, in the commands of `vae`."""
 
-import shutil
-import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,29 +11,23 @@ from click.testing import CliRunner
 
 from vae_rosetta.applications import runs
 from vae_rosetta.applications.cli import vae
-from vae_rosetta.implementations import ports
-
-ROOT = Path(__file__).parents[1]
+from vae_rosetta.implementations import ports, programs
 
 
 @pytest.fixture(scope="module")
-def built(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """The port's folder, copied and built there, in the place of the tree's own."""
-    if shutil.which("make") is None or shutil.which("cc") is None:
-        pytest.skip("make and cc, which build the port in C, are not both installed")
-    folder = tmp_path_factory.mktemp("built") / "c_vae"
-    shutil.copytree(ROOT / "implementations/c_vae", folder, ignore=shutil.ignore_patterns("build", "__pycache__"))
-    assert ports.PORTS["c"].program is not None
-    subprocess.run(ports.PORTS["c"].program.build, cwd=folder, check=True, capture_output=True, timeout=120)
+def built(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """The program, built in a cache folder of these tests."""
+    if lack := ports.PORTS["c"].lacks_tool():
+        pytest.skip(f"c {lack}")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(ports.Port, "folder", folder)
+        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
         patch.delitem(sys.modules, "vae_rosetta.implementations.c_vae", raising=False)
-        yield folder
+        yield
     sys.modules.pop("vae_rosetta.implementations.c_vae", None)  # which runs a program that is about to go
 
 
 @pytest.fixture(scope="module")
-def folder(built: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def folder(built: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Grey and black-and-white images, and a run on them by the oracle and by C, from one seed."""
     folder = tmp_path_factory.mktemp("runs")
     random = np.random.default_rng(0)
@@ -106,12 +98,11 @@ def test_what_the_program_refuses_is_one_line(folder: Path) -> None:
     assert (result.exit_code, result.stderr) == (2, "Error: device: got 'cuda'; expected auto or cpu\n")
 
 
-def test_program_that_ends_is_one_line(folder: Path, built: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    broken = built.with_name("broken")
-    (broken / "build").mkdir(parents=True)
-    (broken / "build/vae-c").write_text("#!/bin/sh\necho out of ideas >&2\nexit 3\n", encoding="utf-8")
-    (broken / "build/vae-c").chmod(0o755)
-    monkeypatch.setattr(ports.Port, "folder", broken)
+def test_program_that_ends_is_one_line(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    broken = tmp_path / "broken"
+    broken.write_text("#!/bin/sh\necho out of ideas >&2\nexit 3\n", encoding="utf-8")
+    broken.chmod(0o755)
+    monkeypatch.setattr(programs, "command", lambda port: [str(broken)])
     monkeypatch.delitem(sys.modules, "vae_rosetta.implementations.c_vae")
     result = CliRunner().invoke(vae, ["generate", "--weights", str(folder / "oracle"), "--backend", "c", "--n", "1",
                                       "--out", str(folder / "none.npy")])  # fmt: skip

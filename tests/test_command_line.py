@@ -18,7 +18,8 @@ from click.testing import CliRunner
 from vae_rosetta import PACKAGES
 from vae_rosetta.applications import training
 from vae_rosetta.applications.cli import vae
-from vae_rosetta.implementations.ports import PORTS, Port
+from vae_rosetta.implementations import ports
+from vae_rosetta.implementations.ports import PORTS
 from vae_rosetta.shared.command_line import EXIT_CODES, Command, CommandWithOthers, Group
 
 ROOT = Path(__file__).parents[1]
@@ -127,7 +128,8 @@ def test_version_names_the_specification_too() -> None:
 
 def test_backends_tells_how_to_install_what_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda *_: None)
-    monkeypatch.setattr(Port, "folder", Path("nowhere"))
+    monkeypatch.setenv("PATH", "")
+    monkeypatch.setattr(ports, "_lack", ports._lack.__wrapped__)
     result = CliRunner(env={"COLUMNS": "80"}).invoke(vae, ["backends"])
     lines = [line.rstrip() for line in result.output.splitlines()]
     table = [line.split() for line in lines[: len(PORTS) + 1]]
@@ -142,7 +144,7 @@ def test_backends_tells_how_to_install_what_is_missing(monkeypatch: pytest.Monke
     cures = lines[len(PORTS) + 1 :]
     assert len(cures) == sum(1 for port in PORTS.values() if port.packages or port.program)
     assert "jax needs jax, flax, optax: not installed; try: pip install 'vae-rosetta[jax]'" in cures
-    assert "c is not built; run: cd nowhere && make" in cures
+    assert "c needs make: there is no make on the PATH" in cures
 
 
 @pytest.mark.parametrize(

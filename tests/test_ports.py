@@ -61,13 +61,6 @@ def test_readme_leads_to_every_model_that_stands_alone() -> None:
     assert not [model for model in models if f"]({model})" not in page]
 
 
-def test_program_that_is_not_built_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ports.Port, "folder", Path("nowhere"))
-    assert "c" not in ports.installed()
-    with pytest.raises(ModuleNotFoundError, match=r"^backend: 'c' is not built; run: cd nowhere && make$"):
-        ports.backend("c")
-
-
 # What a new port is made of: a folder, a row, an extra. The toy is the oracle under another word.
 TOY: Final = "from vae_rosetta.shared.oracle import describe, load\n\n__all__ = ['describe', 'load']\n"
 ROW: Final = '    Port("toy", "Python", f"{_HERE}.toy_vae", (), FULL),\n'

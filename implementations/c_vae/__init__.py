@@ -1,7 +1,8 @@
-"""The classic VAE in C: a program that answers requests, as a backend. Importing this starts it; `make` builds it."""
+"""The classic VAE in C: a program, as a backend. Importing this builds it, if need be, and starts it."""
 
+from vae_rosetta.implementations import programs
 from vae_rosetta.implementations.ports import PORTS
 from vae_rosetta.shared import process
 
-_program = process.backend(PORTS["c"].command(), timeout=None)
+_program = process.backend(programs.command(PORTS["c"]), timeout=None)
 describe, load = _program.describe, _program.load

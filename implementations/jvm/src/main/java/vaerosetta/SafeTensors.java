@@ -108,11 +108,10 @@ public final class SafeTensors {
 
   private static Content content(FileChannel file, JsonNode header, long start, long size) throws IOException {
     var metadata = new LinkedHashMap<String, String>();
-    header.path("__metadata__").fields().forEachRemaining(it -> metadata.put(it.getKey(), it.getValue().asText()));
+    header.path("__metadata__").properties().forEach(it -> metadata.put(it.getKey(), it.getValue().asText()));
     var tensors = new LinkedHashMap<String, Tensor>();
     var spans = new ArrayList<long[]>();
-    for (var fields = header.fields(); fields.hasNext(); ) {
-      var field = fields.next();
+    for (var field : header.properties()) {
       if (field.getKey().equals("__metadata__")) {
         continue;
       }
