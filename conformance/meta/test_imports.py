@@ -21,6 +21,7 @@ def _rules() -> dict[str, set[str]]:
     rules = {
         "shared": {"shared"},
         "implementations": {"shared"},
+        "implementations/programs.py": {"implementations"},  # a row: what is built
         "conformance": {"shared", "conformance"},
         "conformance/cli.py": {"shared", "conformance", "implementations"},  # the rows: a port's word names its module
         "conformance/meta/seeds.py": {"shared", "conformance", "implementations"},
