@@ -53,6 +53,16 @@ def install_port(session: nox.Session, backend: str, *extras: str) -> None:
     install(session, *own, *extras)
 
 
+def install_everything(session: nox.Session, *extras: str) -> list[str]:
+    """Installs all ports, and returns their words; skips if a program needs a tool that is not here."""
+    for word, port in PORTS.items():
+        if lack := port.lacks_tool():
+            session.skip(f"{word} {lack}")
+    own = [word for word in PORTS if word in PROJECT["project"]["optional-dependencies"]]
+    install(session, *own, *extras)
+    return list(PORTS)
+
+
 def grade_on_seeds(session: nox.Session, backend: str, *options: str) -> None:
     """A true backend on 200 networks, pictures and noises that no vector holds: an alarm is an error."""
     words = ("seeds", PORTS[backend].module, "--seeds", "200", *options)
@@ -104,6 +114,12 @@ def conformance(session: nox.Session, backend: str) -> None:
     session.run("pytest", row, *own, env=QUIET_TENSORFLOW)
     if (ROOT / "implementations" / f"{backend}_vae" / "model.py").exists():
         session.run("pytest", "tests/standalone", "--framework", backend, env=QUIET_TENSORFLOW)
+    if port.program is not None:
+        session.run("pytest", "tests/programs", "--port", backend)
+        build = str(Path(session.create_tmp()).resolve() / backend)
+        with session.chdir(ROOT / "implementations" / f"{backend}_vae"):
+            if port.program.test:  # those in the port's own language
+                session.run(*(word.replace("{build}", build) for word in port.program.test), external=True)
 
 
 @nox.session
@@ -154,6 +170,22 @@ def demo(session: nox.Session) -> None:
     session.run(
         "python", "-m", "vae_rosetta.applications.demo", *(session.posargs or ["--force"]), env=QUIET_TENSORFLOW
     )
+
+
+@nox.session(name="demo(jvm)")
+def demo_jvm(session: nox.Session) -> None:
+    """The same with Java, Scala and Clojure beside them; needs a JDK and Maven."""
+    words = install_everything(session)
+    options = session.posargs or ["--force"]
+    backends = ",".join(word for word in words if word not in ("oracle", "c"))
+    session.run("python", "-m", "vae_rosetta.applications.demo", "--backends", backends, *options, env=QUIET_TENSORFLOW)
+
+
+@nox.session
+def exchange(session: nox.Session) -> None:
+    """Weights and compressed files go from every port to every other; needs a JDK, Maven and make."""
+    install_everything(session, "conformance")
+    session.run("pytest", "tests/exchange", *session.posargs, env=QUIET_TENSORFLOW)
 
 
 @nox.session

@@ -22,7 +22,7 @@ if TYPE_CHECKING:  # what is known of a port without importing it costs nothing,
 class Program(NamedTuple):
     """What answers the requests of `conformance/PROTOCOL.md`, for a port that is not written in Python.
 
-    In the words of `build` and `run`, {build} stands for the folder that the build fills, {python} for this Python's
+    In these commands {build} stands for the folder that the build fills, {python} for this Python's
     executable and {sep} for what separates the folders of a path.
     """
 
@@ -30,6 +30,7 @@ class Program(NamedTuple):
     build: tuple[str, ...]  # the command that builds it, run in the port's folder: see `programs.py`
     run: tuple[str, ...]  # the command that runs it
     shares: tuple[str, ...] = ()  # further folders that it is built from, beside the port's
+    test: tuple[str, ...] = ()  # the command that runs the tests that are written in the port's language, in its folder
 
 
 class Port(NamedTuple):
