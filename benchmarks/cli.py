@@ -1,6 +1,8 @@
 """`vae bench` with the commands below it; `vae bench --help` describes the protocol."""
 
+import importlib.machinery
 import importlib.util
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -185,7 +187,7 @@ def _modules(given: tuple[str, ...]) -> list[str]:
 
     Raises:
         ValueError: not a module's name, or the same twice.
-        ModuleNotFoundError: none given and none installed.
+        ModuleNotFoundError: there is no such module; or none is given and none installed.
     """
     from vae_rosetta.implementations import ports
 
@@ -195,6 +197,8 @@ def _modules(given: tuple[str, ...]) -> list[str]:
             raise ValueError(f"MODULE: got {name!r}; expected a dotted name, as in an import statement")
         if given.count(name) > 1:
             raise ValueError(f"MODULE: got {name!r} {given.count(name)} times; expected each once")
+        if importlib.machinery.PathFinder.find_spec(name.partition(".")[0], [str(Path.cwd()), *sys.path]) is None:
+            raise ModuleNotFoundError(f"MODULE: got {name!r}; no such module can be imported from the current folder")
     installed = [port.module for port in ports.FRAMEWORKS if not port.lacks()]
     if not given and not installed:
         ours = ", ".join(port.module for port in ports.FRAMEWORKS)

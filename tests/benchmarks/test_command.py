@@ -19,6 +19,7 @@ from vae_rosetta.benchmarks import cli
             ["vae_rosetta.shared.oracle", "vae_rosetta.shared.oracle"],
             "MODULE: got 'vae_rosetta.shared.oracle' 2 times; expected each once",
         ),
+        (["no_such_vae"], "MODULE: got 'no_such_vae'; no such module can be imported from the current folder"),
         (["os; x"], "MODULE: got 'os; x'; expected a dotted name, as in an import statement"),
         (
             ["--quick", "--images", "100"],
@@ -35,18 +36,20 @@ def test_bad_input_is_told_in_one_line_before_the_work(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     Path("here.json").write_text("{}", encoding="utf-8")
-    modules = [] if arguments[0].startswith(("vae_rosetta", "os")) else ["vae_rosetta.shared.oracle"]
+    modules = [] if arguments[0].startswith(("vae_rosetta", "os", "no_such")) else ["vae_rosetta.shared.oracle"]
     result = CliRunner().invoke(cli.bench, [*modules, *arguments])
     assert (result.exit_code, result.stderr, result.stdout) == (2, f"Error: {message}\n", "")
 
 
-def test_ours_are_measured_when_none_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ours_are_measured_when_none_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     present: set[str] = set()
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: name in present or None)
     with pytest.raises(ModuleNotFoundError, match=r"try: pip install 'vae-rosetta\[all\]'"):
         cli._modules(())
     present |= {"implementations", "jax", "flax", "optax", "tensorflow"}  # Keras is missing
     assert cli._modules(()) == ["vae_rosetta.implementations.jax_vae"]
+    (tmp_path / "my_pkg").mkdir()
+    monkeypatch.chdir(tmp_path)
     assert cli._modules(("my_pkg.my_vae",)) == ["my_pkg.my_vae"]
 
 

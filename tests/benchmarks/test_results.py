@@ -26,6 +26,7 @@ def finished(
 ) -> tuple[subprocess.CompletedProcess[str], Path]:
     folder = tmp_path_factory.mktemp("run")
     (folder / "idle_vae.py").write_text(port(idle), encoding="utf-8")
+    (folder / "broken_vae.py").write_text("import no_such_framework\n", encoding="utf-8")
     (folder / "temporary").mkdir()
     np.save(folder / "images.npy", np.random.default_rng(0).random((100, 16), dtype=np.float32))
     command = [
@@ -34,7 +35,7 @@ def finished(
         "vae_rosetta.benchmarks",
         "vae_rosetta.shared.oracle",
         "idle_vae",
-        "no_such_vae",
+        "broken_vae",
         "--quick",
     ]
     command += ["--data", "images.npy", "--images", "250", "--batch-size", "100", "--batch-size", "64"]
@@ -59,9 +60,9 @@ def test_refused_backends_are_named_and_the_others_measured(
     assert done.returncode == 1
     idle, missing, error = done.stderr.splitlines()
     assert re.fullmatch(r"refused: idle_vae does not conform: fails training/.* and \d+ more", idle)
-    assert missing.startswith("refused: no_such_vae cannot be graded: MODULE: cannot import 'no_such_vae'")
-    assert error == "Error: not measured: idle_vae, no_such_vae"
-    assert [refused["module"] for refused in report["refused"]] == ["idle_vae", "no_such_vae"]
+    assert missing.startswith("refused: broken_vae cannot be graded: MODULE: cannot import 'broken_vae'")
+    assert error == "Error: not measured: idle_vae, broken_vae"
+    assert [refused["module"] for refused in report["refused"]] == ["idle_vae", "broken_vae"]
     assert [backend["module"] for backend in report["backends"]] == ["vae_rosetta.shared.oracle"]
     assert not list((folder / "temporary").iterdir())
 
