@@ -132,7 +132,7 @@ class _Run:
             self._admit(module)
         if not measured.entries:
             return measured
-        for library in products.installed():
+        for library in products.installed(measured.entries):
             self._admit_library(library)
         for name in peer_names:
             self._admit_peer(name)

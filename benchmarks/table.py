@@ -76,7 +76,8 @@ def _roofline(report: Json) -> str:
     text = (
         "products: the float32 matrix products alone, by the fastest of "
         f"{', '.join(name.partition(':')[2] for name in roofline['libraries'])}: "
-        f"{roofline['flops_per_image'] / 1e6:.3g} MFLOP an image, at best in a turn; GFLOP/s: {', '.join(rates)}"
+        f"{roofline['flops_per_image'] / 1e6:.3g} MFLOP an image, at best in a turn; GFLOP/s: {', '.join(rates)}\n"
+        f"each at {', '.join(str(limit['batch']) for limit in roofline['batches'])}: {'; '.join(_by_library(roofline))}"
     )
     if "adam_bytes" not in roofline:
         return text
@@ -87,6 +88,13 @@ def _roofline(report: Json) -> str:
         f"writes in a step: the limit that can be reached; GB/s: {', '.join(streams)}\n"
         "shares: percent of the products alone / of the products and Adam's bytes"
     )
+
+
+def _by_library(roofline: Json) -> Iterator[str]:
+    """What each library makes of the products alone, in GFLOP/s."""
+    for name in roofline["libraries"]:
+        rates = (limit["median_images_per_second"][name] * roofline["flops_per_image"] for limit in roofline["batches"])
+        yield f"{name.partition(':')[2]} {', '.join(f'{rate / 1e9:,.0f}' for rate in rates)}"
 
 
 def _peers(report: Json) -> Iterator[str]:

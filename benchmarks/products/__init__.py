@@ -6,11 +6,15 @@ The fastest of the libraries at either, by the median of its turns, is the roofl
 
 import importlib
 import importlib.util
+from collections.abc import Collection
 from pathlib import Path
-from typing import Protocol, cast, runtime_checkable
+from types import MappingProxyType
+from typing import Final, Protocol, cast, runtime_checkable
 
 from vae_rosetta.benchmarks.products.shapes import Operands, Vectors
 from vae_rosetta.shared.spec import Sizes
+
+_PROGRAMS: Final = MappingProxyType({"nd4j": {"java_vae", "clojure_vae"}})  # libraries that no package has, by port
 
 
 class Products(Protocol):
@@ -46,9 +50,15 @@ def known() -> list[str]:
     return [file.stem.removeprefix("with_").replace("_", "-") for file in files]
 
 
-def installed() -> list[str]:
-    """The libraries that are installed, without importing them."""
-    return [name for name in known() if importlib.util.find_spec(name.partition("-")[0]) is not None]
+def installed(modules: Collection[str] = ()) -> list[str]:
+    """The libraries that are installed, without importing them; those of programs only if one of their ports is among
+    the modules that are measured, since they may have to be built."""
+    ports = {module.rpartition(".")[2] for module in modules}
+    return [name for name in known() if (ports & _PROGRAMS[name] if name in _PROGRAMS else _is_package(name))]
+
+
+def _is_package(name: str) -> bool:
+    return importlib.util.find_spec(name.partition("-")[0]) is not None
 
 
 def load(name: str) -> Products:

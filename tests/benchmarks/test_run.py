@@ -39,7 +39,7 @@ SLOW = STEADY.replace("0.05", "0.075")  # half as much again
 @pytest.fixture
 def ungated(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(gate, "grade", lambda *_: PASSED)
-    monkeypatch.setattr(products, "installed", lambda: ["numpy"])  # whatever else there is
+    monkeypatch.setattr(products, "installed", lambda *_: ["numpy"])  # whatever else there is
 
 
 class Watcher:
@@ -223,6 +223,8 @@ def test_nothing_is_reported_when_nobody_is_left(
 ) -> None:
     monkeypatch.setattr(gate, "grade", lambda *_: Verdict(3, 0, "does not conform: loss: tiny"))
     monkeypatch.setattr(data, "choose", lambda *_, **__: tiny)
+    (tmp_path / "wrong_vae.py").touch()
+    monkeypatch.chdir(tmp_path)
     out = tmp_path / "out.json"
     result = CliRunner().invoke(cli.bench, ["wrong_vae", "--quick", "--images", "200", "--out", str(out)])
     assert result.exit_code == 1
