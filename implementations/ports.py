@@ -118,6 +118,14 @@ def _java_version(javac: Path) -> int:
 FULL: Final = frozenset({"train", "sample", "loss_on_probabilities", "float64"})
 MIXED: Final = "mixed_bfloat16"
 
+
+def _maven(*main: str) -> Program:
+    """A program on the JVM that Maven builds: the words after the class path, and the flags that ND4J needs."""
+    maven = ("mvn", "--batch-mode", "--no-transfer-progress", "-Dvae.build={build}")
+    java = ("java", "--add-opens=java.base/java.nio=ALL-UNNAMED", "-cp", "{build}/classes{sep}{build}/lib/*")
+    return Program(("jdk", "maven"), (*maven, "process-classes"), (*java, *main), ("jvm",), (*maven, "test"))
+
+
 _HERE: Final = "vae_rosetta.implementations"
 _MAKE: Final = Program(("make", "cc"), ("make", "BUILD={build}"), ("{build}/vae-c",))
 _ROWS: Final = (  # the first that can be used is the default
@@ -126,6 +134,7 @@ _ROWS: Final = (  # the first that can be used is the default
     Port("jax", "Python", f"{_HERE}.jax_vae", ("jax", "flax", "optax"), FULL | {MIXED}),
     Port("oracle", "Python", "vae_rosetta.shared.oracle", (), FULL),
     Port("c", "C", f"{_HERE}.c_vae", (), frozenset({"train", "float64"}), _MAKE),
+    Port("java", "Java", f"{_HERE}.java_vae", (), FULL, _maven("vaerosetta.dl4j.Main")),
 )
 PORTS: Final[Mapping[str, Port]] = MappingProxyType({port.word: port for port in _ROWS})
 # What the demonstration compares and the benchmark measures if none is named: neither the reference, nor programs, each
