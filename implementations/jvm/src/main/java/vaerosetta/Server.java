@@ -71,7 +71,10 @@ public final class Server {
   private Map<String, Tensor> answer(SafeTensors.Content request) {
     var operation = Checks.oneOf("operation", request.metadata().get("operation"), OPERATIONS);
     var dtype = Checks.oneOf("dtype", request.metadata().get("dtype"), List.of("float32", "float64"));
-    Checks.oneOf("device", request.metadata().get("device"), List.of("auto", "cpu"));
+    var device = request.metadata().get("device");
+    if (!List.of("auto", "cpu").contains(String.valueOf(device))) {
+      throw Checks.refusal("device", "'" + device + "'", "auto or cpu");
+    }
     var arguments = new Arguments(request);
     var params = arguments.parameters(operation);
     var sizes = Checks.parameters(params);
