@@ -135,6 +135,7 @@ _ROWS: Final = (  # the first that can be used is the default
     Port("oracle", "Python", "vae_rosetta.shared.oracle", (), FULL),
     Port("c", "C", f"{_HERE}.c_vae", (), frozenset({"train", "float64"}), _MAKE),
     Port("java", "Java", f"{_HERE}.java_vae", (), FULL, _maven("vaerosetta.dl4j.Main")),
+    Port("clojure", "Clojure", f"{_HERE}.clojure_vae", (), FULL, _maven("clojure.main", "-m", "vaerosetta.main")),
 )
 PORTS: Final[Mapping[str, Port]] = MappingProxyType({port.word: port for port in _ROWS})
 # What the demonstration compares and the benchmark measures if none is named: neither the reference, nor programs, each
