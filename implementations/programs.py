@@ -3,6 +3,7 @@
 import hashlib
 import importlib.util
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -19,7 +20,6 @@ from rich.progress import Progress, SpinnerColumn, TimeElapsedColumn
 from vae_rosetta.implementations.ports import Port
 
 _UNUSED_DAYS: Final = 30  # after which a build of older sources is deleted
-_TAIL: Final = 15  # lines of a build's log that are shown if it fails
 _NO_SOURCES: Final = ("__pycache__", "target", "test")
 
 
@@ -27,7 +27,7 @@ def command(port: Port) -> list[str]:
     """The words that run the program of `port`, which is built if need be.
 
     Raises:
-        OSError: it cannot be built; the message holds the end of the build's log.
+        OSError: it cannot be built; the message quotes the build's log.
     """
     assert port.program is not None
     return _filled(port.program.run, {"build": str(built(port)), "sep": os.pathsep})
@@ -37,7 +37,7 @@ def built(port: Port) -> Path:
     """The folder in which the program of `port` has been built: now, if it was not before. Progress goes to stderr.
 
     Raises:
-        OSError: it cannot be built; the message holds the end of the build's log.
+        OSError: it cannot be built; the message quotes the build's log.
     """
     cache = platformdirs.user_cache_path("vae-rosetta", appauthor=False) / "programs"
     folder = cache / f"{port.word}-{_digest(port)}"
@@ -66,8 +66,11 @@ def _build(port: Port, folder: Path) -> None:
         moving.add_task("")
         code = subprocess.run(words, cwd=port.folder, stdin=subprocess.DEVNULL, stdout=out, stderr=out).returncode
     if code:
-        tail = "\n".join(log.read_text(encoding="utf-8", errors="replace").splitlines()[-_TAIL:])
-        raise OSError(f"{port.word}: {words[0]} ended with exit code {code}; the end of {log}:\n{tail}")
+        lines = [line for line in log.read_text(encoding="utf-8", errors="replace").splitlines() if line.strip()]
+        errors = [line for line in lines if "error" in line.lower()]
+        named = [line for line in errors if re.search(r"\.(c|clj|java|scala|xml)\b", line)]
+        why = [*named, *errors, *lines[-1:], "its log is empty"][0]
+        raise OSError(f"{port.word}: {words[0]} ended with exit code {code}: {why.strip()} (all of it: {log})")
     console.print(f"{port.word}: built in {time.monotonic() - started:.0f} s: {folder}", soft_wrap=True)
 
 

@@ -47,6 +47,7 @@ def _rules() -> dict[str, set[str]]:
         word = file.stem.split("_")[1]
         packages = PORTS[word].packages if word in PORTS else ()
         rules[_name(file)] = {"shared", "benchmarks", *packages}
+    rules["benchmarks/products/with_nd4j.py"] = {"benchmarks", "implementations"}  # a program of the port in Java
     return {place: rule for place, rule in rules.items() if (ROOT / place).exists()}
 
 

@@ -33,7 +33,7 @@ public final class Dl4jBackend implements Backend {
   }
 
   /** Of Deeplearning4j, from what Maven has put into its jar. */
-  private static String version() {
+  static String version() {
     var properties = new Properties();
     var place = "/META-INF/maven/org.deeplearning4j/deeplearning4j-nn/pom.properties";
     try (var stream = MultiLayerNetwork.class.getResourceAsStream(place)) {
