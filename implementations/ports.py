@@ -128,6 +128,7 @@ def _maven(*main: str) -> Program:
 
 _HERE: Final = "vae_rosetta.implementations"
 _MAKE: Final = Program(("make", "cc"), ("make", "BUILD={build}"), ("{build}/vae-c",))
+_SPARK: Final = Program(("jdk",), ("{python}", "build.py", "{build}"), ("java", "@{build}/java.args"), ("jvm",))
 _ROWS: Final = (  # the first that can be used is the default
     Port("torch", "Python", f"{_HERE}.torch_vae", ("torch",), FULL | {MIXED}),
     Port("tensorflow", "Python", f"{_HERE}.tensorflow_vae", ("tensorflow", "keras"), FULL | {MIXED}),
@@ -136,6 +137,7 @@ _ROWS: Final = (  # the first that can be used is the default
     Port("c", "C", f"{_HERE}.c_vae", (), frozenset({"train", "float64"}), _MAKE),
     Port("java", "Java", f"{_HERE}.java_vae", (), FULL, _maven("vaerosetta.dl4j.Main")),
     Port("clojure", "Clojure", f"{_HERE}.clojure_vae", (), FULL, _maven("clojure.main", "-m", "vaerosetta.main")),
+    Port("scala", "Scala", f"{_HERE}.scala_vae", ("pyspark",), FULL, _SPARK),
 )
 PORTS: Final[Mapping[str, Port]] = MappingProxyType({port.word: port for port in _ROWS})
 # What the demonstration compares and the benchmark measures if none is named: neither the reference, nor programs, each

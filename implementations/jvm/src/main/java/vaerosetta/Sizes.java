@@ -1,5 +1,6 @@
 package vaerosetta;
 
+import java.io.Serializable;
 import java.util.Collections;
 import java.util.LinkedHashMap;
 import java.util.Map;
@@ -11,7 +12,7 @@ import java.util.Map;
  * @param hiddenDim H, hidden units
  * @param latentDim L, latents
  */
-public record Sizes(int inputDim, int hiddenDim, int latentDim) {
+public record Sizes(int inputDim, int hiddenDim, int latentDim) implements Serializable {
   /** MNIST, with the hidden layer of the widely copied public example. */
   public static final Sizes CLASSIC = new Sizes(784, 400, 20);
 
