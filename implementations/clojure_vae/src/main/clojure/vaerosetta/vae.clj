@@ -1,12 +1,11 @@
 (ns vaerosetta.vae
   "The classic VAE on ND4J: functions on a map of arrays.
 
-  This file and adam.clj stand alone: copy them, and they work beside nothing but Clojure and ND4J. Symbols: B images, D
-  pixels, H hidden units, L latents.
+  Symbols: B images, D pixels, H hidden units, L latents.
 
   ### Cheat sheet
 
-  * A model: [[create-vae]]; its parameters: [[by-name]], [[views]]; its memory: [[close!]].
+  * A model: [[create-vae]], [[copy]], [[close!]]; its parameters: [[by-name]], [[views]].
 
   * q(z|x) and p(x|z): [[encode]], [[reparameterize]], [[decode]]; both: [[forward]]; new images: [[generate]].
 
@@ -20,71 +19,53 @@
   (:require [clojure.string :as string]
             [vaerosetta.adam :as adam])
   (:import (org.nd4j.linalg.api.buffer DataType)
-           (org.nd4j.linalg.api.memory MemoryWorkspace)
-           (org.nd4j.linalg.api.memory.conf WorkspaceConfiguration)
-           (org.nd4j.linalg.api.memory.enums SpillPolicy)
            (org.nd4j.linalg.api.ndarray INDArray)
-           (org.nd4j.linalg.api.ops CustomOp DynamicCustomOp)
+           (org.nd4j.linalg.api.ops Op)
+           (org.nd4j.linalg.api.ops.impl.transforms.same Sign)
+           (org.nd4j.linalg.api.ops.impl.transforms.strict Sigmoid)
            (org.nd4j.linalg.factory Nd4j)
            (org.nd4j.linalg.indexing NDArrayIndex)
            (org.nd4j.linalg.ops.transforms Transforms)))
 
 (set! *warn-on-reflection* true)
 
-(declare cross-entropy kl-divergence update! copy)
+(declare cross-entropy kl-divergence update! copy close-memory!)
 
 ;; Arguments
 
 (defn- refuse [argument got expected]
-  (throw (ex-info (str (name argument) ": got " got "; expected " expected)
+  (throw (ex-info (str (name argument) ": got " (if (string? got) got (pr-str got)) "; expected " expected)
                   {:argument argument :got got :expected expected})))
 
-(defn- count-of [argument value]
-  (if (and (int? value) (pos? (long value))) value (refuse argument (pr-str value) "a whole number, 1 or more")))
-
-(defn- described [value]
-  (if (instance? INDArray value)
-    (str (.dataType ^INDArray value) " of shape " (pr-str (vec (.shape ^INDArray value))))
-    (pr-str value)))
-
 (defn- matrix
-  "`value` itself, if it is of the model's dtype and of shape (rows, columns); any number of rows if that is nil."
-  ^INDArray [{:keys [^INDArray parameters]} argument ^INDArray value rows columns]
+  "`value` itself, if it is a matrix of that dtype and shape. nil is any dtype, any number of rows or columns."
+  ^INDArray [argument ^INDArray value ^DataType dtype rows columns]
   (if (and (instance? INDArray value)
            (= (.rank value) 2)
-           (= (.size value 1) columns)
+           (if dtype (= (.dataType value) dtype) (.isR value))
            (if rows (= (.size value 0) rows) (pos? (.size value 0)))
-           (= (.dataType value) (.dataType parameters)))
+           (if columns (= (.size value 1) columns) (pos? (.size value 1))))
     value
-    (refuse argument (described value) (str (.dataType parameters) " of shape [" (or rows "B") " " columns "]"))))
+    (refuse argument
+            (if (instance? INDArray value) (str (.dataType value) " of shape " (vec (.shape value))) value)
+            (str (or dtype "FLOAT or DOUBLE") " of shape [" (or rows "B") " " (or columns "any") "]"))))
 
-(defn- images ^INDArray [vae argument value]
-  (matrix vae argument value nil (:input-dim (:sizes vae))))
+(defn- same-shape ^INDArray [argument value ^INDArray other]
+  (matrix argument value (.dataType other) (.size other 0) (.size other 1)))
 
-(defn- latents
-  (^INDArray [vae argument value] (latents vae argument value nil))
-  (^INDArray [vae argument value rows] (matrix vae argument value rows (:latent-dim (:sizes vae)))))
+(defn- images ^INDArray [{:keys [sizes ^INDArray parameters]} argument value]
+  (matrix argument value (.dataType parameters) nil (:input-dim sizes)))
+
+(defn- latents ^INDArray [{:keys [sizes ^INDArray parameters]} argument value rows]
+  (matrix argument value (.dataType parameters) rows (:latent-dim sizes)))
 
 ;; Arrays
 
-(defn- uninitialized
-  ^INDArray [^INDArray like rows columns]
+(defn- uninitialized ^INDArray [^INDArray like rows columns]
   (Nd4j/createUninitialized (.dataType like) (long-array [rows columns]) \c))
 
-(defn- gemm!
-  "c = a b + beta c, with a or b transposed where so said. ND4J's product copies rows that lie one after another ('c');
-  their transposes are columns, which it does not: so this is c^T = b^T a^T."
-  [^INDArray a transpose-a ^INDArray b transpose-b ^INDArray c beta]
-  (Nd4j/gemm (.transpose b) (.transpose a) (.transpose c) (boolean transpose-b) (boolean transpose-a)
-             1.0 (double beta))
-  c)
-
-(defn- affine
-  "x (B, in) -> x W^T + b, (B, out)."
-  ^INDArray [{:keys [^INDArray weight ^INDArray bias]} ^INDArray x]
-  (let [y (uninitialized x (.size x 0) (.length bias))]
-    (gemm! x false weight true y 0)
-    (.addiRowVector y bias)))
+(defn- ones ^INDArray [^INDArray like rows columns]
+  (Nd4j/ones (.dataType like) (long-array [rows columns])))
 
 (defn- scale! ^INDArray [^INDArray array ^Number factor]
   (.muli array factor))
@@ -92,23 +73,36 @@
 (defn- add! ^INDArray [^INDArray array ^Number summand]
   (.addi array summand))
 
-(defn- row-sums "(B, n) -> (B)." ^INDArray [^INDArray array]
-  (.sum array (int-array [1])))
+(defn- gemm!
+  "c = a b + beta c, with a or b transposed where so said.
 
-(defn- total [^INDArray array]
-  (.doubleValue (.sumNumber array)))
+  ND4J's product wants its result by columns ('f'), and these arrays lie by rows ('c'): hence c^T = b^T a^T."
+  ^INDArray [^INDArray a transpose-a ^INDArray b transpose-b ^INDArray c beta]
+  (Nd4j/gemm (.transpose b) (.transpose a) (.transpose c) (boolean transpose-b) (boolean transpose-a)
+             1.0 (double beta))
+  c)
 
-(defn- sigma "exp(logvar / 2), the standard deviation." ^INDArray [^INDArray logvar]
-  (Transforms/exp (scale! (.dup logvar) 0.5) false))
+(defn- affine!
+  "y = x W^T + b: x (B, in), y (B, out)."
+  ^INDArray [{:keys [weight ^INDArray bias]} x ^INDArray y]
+  (.addiRowVector (gemm! x false weight true y 0) bias))
 
-(defn- one-minus ^INDArray [^INDArray array]
-  (add! (.neg array) 1))
-
-(defn- clamped-log! ^INDArray [^INDArray probabilities]
-  (Transforms/max (Transforms/log probabilities false) -100.0 false))
+(defn- affine ^INDArray [{:keys [^INDArray bias] :as layer} ^INDArray x]
+  (affine! layer x (uninitialized x (.size x 0) (.length bias))))
 
 (defn- relu! ^INDArray [^INDArray array]
   (Transforms/relu array false))
+
+(defn- std "exp(logvar / 2)." ^INDArray [^INDArray logvar]
+  (Transforms/exp (scale! (.dup logvar) 0.5) false))
+
+(defn- row-sums "(B, n) -> (B)." ^INDArray [^INDArray array]
+  (let [rows (.size array 0)]
+    (with-open [column (ones array (.size array 1) 1)]
+      (.reshape (gemm! array false column false (uninitialized array rows 1) 0) (long-array [rows])))))
+
+(defn- total [^INDArray array]
+  (.doubleValue (.sumNumber array)))
 
 ;; The model
 
@@ -121,7 +115,7 @@
 (defn decode
   "p(x|z): z (B, L) -> the logits of a Bernoulli distribution for each pixel, (B, D)."
   ^INDArray [{:keys [decoder] :as vae} z]
-  (with-open [hidden (relu! (affine (:fc3 decoder) (latents vae :z z)))] ; (B, H)
+  (with-open [hidden (relu! (affine (:fc3 decoder) (latents vae :z z nil)))] ; (B, H)
     (affine (:fc4 decoder) hidden)))
 
 (def ^:private layers
@@ -141,26 +135,27 @@
               (.reshape (.get vector ^"[Lorg.nd4j.linalg.indexing.INDArrayIndex;" (into-array [interval]))
                         (long-array shape))))]
     (first (reduce (fn [[tree start] [path in out]]
-                     (let [in (sizes in) out (sizes out) middle (+ start (* in out))]
+                     (let [in (sizes in), out (sizes out), middle (+ start (* in out))]
                        [(assoc-in tree path {:weight (view start (* in out) [out in]) :bias (view middle out [out])})
                         (+ middle out)]))
                    [{:sizes sizes :parameters vector} 0]
                    layers))))
 
 (defn by-name
-  "Canonical names and arrays, in canonical order: [[\"encoder.fc1.weight\" (H, D)] [\"encoder.fc1.bias\" (H)] ...]."
+  "Canonical names and arrays, in canonical order: ([\"encoder.fc1.weight\" (H, D)] [\"encoder.fc1.bias\" (H)] ...)."
   [vae]
   (for [[path] layers, part [:weight :bias]]
     [(string/replace (string/join "." (map name (conj path part))) "-" "_") (get-in vae (conj path part))]))
 
 (defn empty-vae
-  "A VAE whose parameters are still to be written. sizes: {:input-dim :hidden-dim :latent-dim}; dtype as of [[create-vae]]."
+  "A VAE whose parameters, all 0, are to be written. sizes: {:input-dim D :hidden-dim H :latent-dim L}."
   [sizes dtype]
+  (doseq [[argument size] sizes]
+    (when-not (and (int? size) (pos? size)) (refuse argument size "a whole number, 1 or more")))
   (let [dtype (or ({:float32 DataType/FLOAT :float64 DataType/DOUBLE} dtype)
-                  (refuse :dtype (pr-str dtype) ":float32 or :float64"))]
-    (doseq [[argument size] sizes] (count-of argument size))
-    (views (Nd4j/create ^DataType dtype (long-array [(reduce + (for [[_ in out] layers] (* (inc (sizes in)) (sizes out))))]))
-           sizes)))
+                  (refuse :dtype dtype ":float32 or :float64"))
+        length (reduce + (for [[_ in out] layers] (* (inc (sizes in)) (sizes out))))]
+    (views (Nd4j/create ^DataType dtype (long-array [length])) sizes)))
 
 (defn create-vae
   "{:encoder ... :decoder ...}, with initial weights and biases uniform in +-1/sqrt(fan_in), drawn by ND4J:
@@ -180,10 +175,9 @@
   "(B, L) each -> z = mu + exp(logvar / 2) noise, (B, L); noise from ND4J's generator where none is given."
   (^INDArray [vae mu logvar] (reparameterize vae mu logvar nil))
   (^INDArray [vae mu logvar noise]
-   (let [mu (latents vae :mu mu)
-         rows (.size mu 0)
-         noise (if noise (latents vae :noise noise rows) (Nd4j/randn (.dataType mu) (.shape mu)))]
-     (-> (sigma (latents vae :logvar logvar rows)) (.muli ^INDArray noise) (.addi mu)))))
+   (let [mu (latents vae :mu mu nil)
+         noise (if noise (same-shape :noise noise mu) (Nd4j/randn (.dataType mu) (.shape mu)))]
+     (-> (std (same-shape :logvar logvar mu)) (.muli ^INDArray noise) (.addi mu)))))
 
 (defn forward
   "x (B, D) -> [recon-x mu logvar]: probabilities (B, D), (B, L), (B, L)."
@@ -211,143 +205,186 @@
 
 (defn kl-divergence
   "KL(q(z|x) || N(0, I)) per image: (B, L) -> (B). Kingma & Welling 2014, appendix B."
-  ^INDArray [^INDArray mu ^INDArray logvar]
-  (with-open [square (.mul mu mu)
-              terms (Transforms/exp logvar)]
-    (-> terms (.addi square) (add! -1) (.subi logvar) row-sums (scale! 0.5))))
+  ^INDArray [mu logvar]
+  (let [mu (matrix :mu mu nil nil nil)
+        logvar (same-shape :logvar logvar mu)]
+    (with-open [square (.mul mu mu)
+                terms (-> (Transforms/exp logvar) (.addi square) (add! -1) (.subi logvar))]
+      (scale! (row-sums terms) 0.5))))
+
+(defn- cross-entropy!
+  "[[cross-entropy]] of logits, in four further arrays of their shape: probabilities, which are left there, and memory."
+  ^INDArray [^INDArray logits ^INDArray x ^INDArray probabilities ^INDArray terms ^INDArray products]
+  (Nd4j/exec ^Op (Sigmoid. logits probabilities))
+  ;; softplus(l) = max(l, 0) - log(max(p, 1 - p)): ND4J's own overflows
+  (.rsubi probabilities ^Number (identity 1) terms)
+  (Transforms/log (Transforms/max terms probabilities false) false)
+  (.addi terms (.muli x logits products))
+  (Transforms/relu (.assign products logits) false)
+  (row-sums (.subi products terms)))
 
 (defn cross-entropy
-  "softplus(l) - x l of logits l (B, D) and images x (B, D), summed per image, (B): exact at any finite logit, since
-  softplus(l) = max(l, 0) + log(1 + exp(-|l|))."
-  ^INDArray [^INDArray logits ^INDArray x]
-  (with-open [terms (Transforms/softPlus (.negi (Transforms/abs logits)) false)
-              positive (Transforms/relu logits)
-              product (.mul x logits)]
-    (-> terms (.addi positive) (.subi product) row-sums)))
+  "softplus(l) - x l of logits l and images x, (B, D) each, summed per image, (B): exact at any finite logit."
+  ^INDArray [logits x]
+  (let [logits (matrix :logits logits nil nil nil)
+        x (same-shape :x x logits)]
+    (with-open [probabilities (.ulike logits), terms (.ulike logits), products (.ulike logits)]
+      (cross-entropy! logits x probabilities terms products))))
+
+(defn- one-minus ^INDArray [^INDArray array]
+  (add! (.neg array) 1))
+
+(defn- clamped-log! ^INDArray [^INDArray probabilities]
+  (Transforms/max (Transforms/log probabilities false) -100.0 false))
 
 (defn loss-function
   "The common published loss on probabilities, summed over the batch, each log clamped at -100: recon-x and x (B, D), mu
   and logvar (B, L). Where a pixel saturates, that clamp loses the gradient: [[negative-elbo]] works on logits."
-  [^INDArray recon-x ^INDArray x ^INDArray mu ^INDArray logvar]
-  (with-open [white (.muli (clamped-log! (.dup recon-x)) x)
-              other (one-minus x)
-              black (.muli (clamped-log! (one-minus recon-x)) other)
-              kl (kl-divergence mu logvar)]
-    (- (total kl) (total white) (total black))))
+  [recon-x x mu logvar]
+  (let [recon-x (matrix :recon-x recon-x nil nil nil)
+        x (same-shape :x x recon-x)]
+    (with-open [white (.muli (clamped-log! (.dup recon-x)) x)
+                other (one-minus x)
+                black (.muli (clamped-log! (one-minus recon-x)) other)
+                kl (kl-divergence (matrix :mu mu (.dataType x) (.size x 0) nil) logvar)]
+      (- (total kl) (total white) (total black)))))
 
 (defn- pixels
   "`value` itself, if it holds images: finite and in [0, 1]."
-  [vae argument value]
+  ^INDArray [vae argument value]
   (let [x (images vae argument value)
         low (.doubleValue (.minNumber x))
         high (.doubleValue (.maxNumber x))]
-    (if (and (<= 0 low) (<= high 1) (not (Double/isNaN (total x)))) ; min and max pass over a NaN
+    (if (and (<= 0 low) (<= high 1) (not (Double/isNaN (total x)))) ; ND4J's min and max pass over a NaN
       x
       (refuse argument (str "values from " low " to " high) "finite pixels in [0, 1]"))))
 
 (defn train-vae
-  "One epoch over `data`, batches of images (B, D) each: the trained VAE, with the average loss per image under :loss and
-  the state of Adam under :adam, by which a further epoch goes on. The one that it was given is as it was.
+  "One epoch over `data`, batches of images (B, D) each. Returns the trained VAE, with the average loss per image under
+  :loss, and under :adam the state of Adam, from which a further epoch goes on. The one that it was given is as it was.
 
   noises: (B, L) for each batch, where two runs are to be the same; else ND4J's generator draws it."
-  ([vae data] (train-vae vae data (map (constantly nil) data)))
+  ([vae data] (train-vae vae data (repeat nil)))
   ([vae data noises]
    (when (empty? data) (refuse :data "no batch" "one or more"))
-   (let [step (fn [[vae total rows] [x noise]]
-                (when (= noise ::none) (refuse :noises (str "its end after " rows " images") "noise for each batch"))
-                (let [vae (update! vae (pixels vae :data x) noise)]
-                  [vae (+ total (:objective vae)) (+ rows (.size ^INDArray x 0))]))
-         [vae total rows] (reduce step
-                                  [(copy vae) 0.0 0]
-                                  (map vector data (concat noises (repeat ::none))))]
-     (-> vae (dissoc :objective) (assoc :loss (/ total rows))))))
+   (let [[trained total rows]
+         (reduce (fn [[vae total rows] [x noise]]
+                   (when (= noise ::none) (refuse :noises (str "their end after " rows " images") "one for each batch"))
+                   (let [vae (update! vae (pixels vae :data x) noise)]
+                     [vae (+ total (:objective vae)) (+ rows (.size ^INDArray x 0))]))
+                 [(copy vae) 0.0 0]
+                 (map vector data (concat noises (repeat ::none))))]
+     (close-memory! trained)
+     (-> trained (dissoc :memory :objective) (assoc :loss (/ total rows))))))
 
 (defn copy
   "A VAE of the same values in memory of its own, with Adam's state beside it: a new one if there is none."
   [{:keys [^INDArray parameters sizes adam]}]
-  (let [vae (views (.dup parameters) sizes)]
-    (assoc vae :adam (if adam (adam/copy adam) (adam/adam parameters)))))
+  (assoc (views (.dup parameters) sizes) :adam (if adam (adam/copy adam) (adam/adam parameters))))
 
 (defn close!
   "Frees a VAE's memory now, instead of when the garbage collector finds it."
-  [{:keys [^INDArray parameters adam]}]
-  (.close parameters)
-  (some-> adam adam/close!))
+  [{:keys [^INDArray parameters adam] :as vae}]
+  (close-memory! vae)
+  (some-> adam adam/close!)
+  (.close parameters))
 
 ;; A step
 
-(defn- mask!
-  "derivative where relu's output is positive, 0 elsewhere: in place."
-  ^INDArray [^INDArray derivative ^INDArray hidden]
-  (Nd4j/exec ^CustomOp (-> (DynamicCustomOp/builder "relu_bp")
-                           (.addInputs (into-array INDArray [hidden derivative]))
-                           (.addOutputs (into-array INDArray [derivative]))
-                           .build))
-  derivative)
-
 (defn- differentiate!
   "Writes the gradients of a layer, of its input (B, in) and the derivative by its output (B, out)."
-  [{:keys [^INDArray weight ^INDArray bias]} ^INDArray input ^INDArray derivative]
+  [{:keys [weight ^INDArray bias]} ^INDArray input derivative]
   (gemm! derivative true input false weight 0)
-  (with-open [ones (Nd4j/ones (.dataType input) (long-array [1 (.size input 0)]))]
-    (gemm! ones false derivative false (.reshape bias (long-array [1 (.length bias)])) 0)))
+  (with-open [row (ones input 1 (.size input 0))]
+    (gemm! row false derivative false (.reshape bias (long-array [1 (.length bias)])) 0)))
 
 (defn- backward!
-  "The derivative by a layer's output (B, out) -> by its input (B, in), in memory of its shape, which is overwritten."
-  ^INDArray [{:keys [^INDArray weight]} ^INDArray derivative ^INDArray result beta]
+  "The derivative by a layer's output (B, out) -> by its input (B, in): in `result`, added to beta times what is there."
+  ^INDArray [{:keys [weight]} derivative result beta]
   (gemm! derivative false weight false result beta))
 
-(defn gradients
-  "Of the objective, summed over the batch: layers like the VAE's, views of one vector :parameters; and the :objective
-  itself. x (B, D); noise (B, L), from ND4J's generator where none is given."
-  ([vae x] (gradients vae x nil))
-  ([{:keys [encoder decoder ^INDArray parameters sizes] :as vae} x noise]
-   (let [x (images vae :x x)
-         rows (.size x 0)
-         noise (if noise
-                 (latents vae :noise noise rows)
-                 (Nd4j/randn (.dataType x) (long-array [rows (:latent-dim sizes)])))
-         gradient (views (.ulike parameters) sizes)
-         d-encoder (:encoder gradient)
-         d-decoder (:decoder gradient)]
-     (with-open [hidden (relu! (affine (:fc1 encoder) x)) ; (B, H)
-                 mu (affine (:fc2-mu encoder) hidden) ; (B, L)
-                 logvar (affine (:fc2-logvar encoder) hidden) ; (B, L)
-                 z (reparameterize vae mu logvar noise) ; (B, L)
-                 hidden3 (relu! (affine (:fc3 decoder) z)) ; (B, H)
-                 logits (affine (:fc4 decoder) hidden3) ; (B, D)
-                 reconstruction (cross-entropy logits x) ; (B)
-                 kl (kl-divergence mu logvar) ; (B)
-                 d-hidden (.ulike hidden)
-                 d-z (.ulike z)
-                 scale (sigma logvar)] ; (B, L)
-       (let [d-logits (.subi (Transforms/sigmoid logits false) x)]
-         (differentiate! (:fc4 d-decoder) hidden3 d-logits)
-         (mask! (backward! (:fc4 decoder) d-logits d-hidden 0) hidden3)
-         (differentiate! (:fc3 d-decoder) z d-hidden)
-         (backward! (:fc3 decoder) d-hidden d-z 0))
-       (with-open [d-mu (.add d-z mu)
-                   variance (.mul scale scale)
-                   ;; 1/2 (dz noise sigma + sigma^2 - 1)
-                   d-logvar (-> d-z (.mul ^INDArray noise) (.muli scale) (.addi variance) (add! -1) (scale! 0.5))]
-         (differentiate! (:fc2-mu d-encoder) hidden d-mu)
-         (differentiate! (:fc2-logvar d-encoder) hidden d-logvar)
-         (backward! (:fc2-mu encoder) d-mu d-hidden 0)
-         (mask! (backward! (:fc2-logvar encoder) d-logvar d-hidden 1) hidden))
-       (differentiate! (:fc1 d-encoder) x d-hidden)
-       (assoc gradient
-              :objective (+ (total reconstruction) (total kl)))))))
+(defn- mask!
+  "The derivative by relu's output -> by its input; at 0 it is 0. `hidden`, relu's output, is used up."
+  ^INDArray [^INDArray derivative ^INDArray hidden]
+  (.muli derivative (Nd4j/exec ^Op (Sign. hidden hidden))))
 
-(def ^:private scratch
-  "The memory of a step, which the next one takes again."
-  (.build (.policySpill (WorkspaceConfiguration/builder) SpillPolicy/REALLOCATE)))
+(defn- memory
+  "What a step of so many images writes to: made once, since fresh memory is slow."
+  [{:keys [^INDArray parameters sizes]} rows]
+  (letfn [(array [size] (uninitialized parameters rows (sizes size)))]
+    {:rows rows
+     :gradient (views (.ulike parameters) sizes)
+     :hiddens (vec (repeatedly 3 #(array :hidden-dim)))
+     :pictures (vec (repeatedly 4 #(array :input-dim)))}))
+
+(defn- close-memory! [{:keys [memory]}]
+  (doseq [^INDArray array (concat (:hiddens memory) (:pictures memory) (some-> memory :gradient :parameters list))]
+    (.close array)))
+
+(defn- gradients!
+  "Writes the gradients of the objective, summed over the batch, to the memory's :gradient. Returns the objective."
+  [{:keys [encoder decoder] :as vae} {:keys [gradient hiddens pictures]} ^INDArray x ^INDArray noise]
+  (let [{d-encoder :encoder d-decoder :decoder} gradient
+        [hidden hidden3 d-hidden] hiddens ; (B, H)
+        [logits ^INDArray d-logits terms products] pictures] ; (B, D)
+    (relu! (affine! (:fc1 encoder) x hidden))
+    (with-open [mu (affine (:fc2-mu encoder) hidden) ; (B, L)
+                logvar (affine (:fc2-logvar encoder) hidden) ; (B, L)
+                z (reparameterize vae mu logvar noise) ; (B, L)
+                kl (kl-divergence mu logvar) ; (B)
+                reconstruction (-> (:fc3 decoder) (affine! z hidden3) relu!
+                                   (as-> hidden3 (affine! (:fc4 decoder) hidden3 logits))
+                                   (cross-entropy! x d-logits terms products)) ; (B)
+                d-z (.ulike z) ; (B, L)
+                sigma (std logvar)] ; (B, L)
+      (.subi d-logits x)
+      (differentiate! (:fc4 d-decoder) hidden3 d-logits)
+      (mask! (backward! (:fc4 decoder) d-logits d-hidden 0) hidden3)
+      (differentiate! (:fc3 d-decoder) z d-hidden)
+      (backward! (:fc3 decoder) d-hidden d-z 0)
+      (with-open [d-mu (.add d-z mu)
+                  variance (.mul sigma sigma)
+                  ;; 1/2 (dz noise sigma + sigma^2 - 1)
+                  d-logvar (-> (.mul d-z noise) (.muli sigma) (.addi variance) (add! -1) (scale! 0.5))]
+        (differentiate! (:fc2-mu d-encoder) hidden d-mu)
+        (differentiate! (:fc2-logvar d-encoder) hidden d-logvar)
+        (backward! (:fc2-mu encoder) d-mu d-hidden 0)
+        (mask! (backward! (:fc2-logvar encoder) d-logvar d-hidden 1) hidden))
+      (differentiate! (:fc1 d-encoder) x d-hidden)
+      (+ (total reconstruction) (total kl)))))
+
+(defn- noise-for
+  "`noise` itself, if it fits images x; drawn by ND4J's generator if it is nil."
+  ^INDArray [vae ^INDArray x noise]
+  (let [rows (.size x 0)]
+    (if noise
+      (latents vae :noise noise rows)
+      (Nd4j/randn (.dataType x) (long-array [rows (:latent-dim (:sizes vae))])))))
+
+(defn gradients
+  "Of the objective, summed over the batch: layers like the VAE's, views of one vector under :parameters; and the
+  :objective itself. x (B, D); noise (B, L), from ND4J's generator where none is given."
+  ([vae x] (gradients vae x nil))
+  ([vae x noise]
+   (let [x (images vae :x x)
+         memory (memory vae (.size x 0))
+         objective (gradients! vae memory x (noise-for vae x noise))]
+     (close-memory! {:memory (dissoc memory :gradient)})
+     (assoc (:gradient memory) :objective objective))))
 
 (defn update!
-  "One step of Adam, in place, on images x (B, D) with noise (B, L), or ND4J's where none is given. Returns the VAE to go on
-  with, and under :objective the objective as it was, summed over the batch. It takes what [[copy]] or [[train-vae]]
-  returns."
+  "One step of Adam, in place, on images x (B, D) with noise (B, L), or ND4J's where none is given. Takes a [[copy]], or
+  what an earlier step returned. Returns the VAE to go on with: under :objective the objective as it was before the
+  step, summed over the batch, and under :memory what the next step writes to, which [[close!]] frees."
   ([vae x] (update! vae x nil))
   ([{:keys [parameters adam] :as vae} x noise]
-   (with-open [_ ^MemoryWorkspace (.getAndActivateWorkspace (Nd4j/getWorkspaceManager) scratch "vaerosetta.vae/update!")]
-     (let [{:keys [objective] gradient :parameters} (gradients vae x noise)]
-       (assoc vae :adam (adam/step! adam parameters gradient) :objective objective)))))
+   (let [x (images vae :x x)
+         rows (.size x 0)
+         memory (if (= rows (:rows (:memory vae)))
+                  (:memory vae)
+                  (do (close-memory! vae) (memory vae rows)))
+         objective (gradients! vae memory x (noise-for vae x noise))]
+     (assoc vae
+            :adam (adam/step! adam parameters (:parameters (:gradient memory)))
+            :objective objective
+            :memory memory))))
