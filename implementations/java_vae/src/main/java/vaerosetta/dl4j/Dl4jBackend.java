@@ -3,7 +3,6 @@ package vaerosetta.dl4j;
 import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.util.Arrays;
-import java.util.LinkedHashMap;
 import java.util.Map;
 import java.util.Properties;
 import org.deeplearning4j.nn.multilayer.MultiLayerNetwork;
@@ -11,7 +10,6 @@ import org.nd4j.linalg.api.buffer.DataType;
 import org.nd4j.linalg.api.ndarray.INDArray;
 import org.nd4j.linalg.api.rng.Random;
 import org.nd4j.linalg.factory.Nd4j;
-import org.nd4j.linalg.indexing.NDArrayIndex;
 import vaerosetta.Backend;
 import vaerosetta.Model;
 import vaerosetta.Sizes;
@@ -20,6 +18,12 @@ import vaerosetta.Tensor;
 /** The contract around {@link VAE}: tensors of Java's heap in, tensors of Java's heap out. */
 public final class Dl4jBackend implements Backend {
   private static final Random RANDOM = Nd4j.getRandomFactory().getNewRandomInstance(); // not the caller's Nd4j.getRandom()
+
+  static {
+    // ND4J's own threads go on spinning for milliseconds after each of its operations, on the cores on which OpenBLAS then
+    // makes a product with threads of its own. Products are where the time goes: they alone get more than one thread.
+    Nd4j.getEnvironment().setMaxMasterThreads(1);
+  }
 
   @Override
   public Map<String, String> describe() {
@@ -58,13 +62,13 @@ public final class Dl4jBackend implements Backend {
       this.sizes = sizes;
       this.dtype = dtype;
       vae = new VAE(sizes.inputDim(), sizes.latentDim(), sizes.hiddenDim(), dtype);
-      put("", params, vae.encoder.params(), vae.decoder.params());
+      Weights.load(vae, params);
     }
 
     @Override
     public Posterior encode(Tensor x) {
       try (var images = array(x); var q = vae.encode(images)) {
-        return new Posterior(tensor(q.mu()), tensor(q.logvar()));
+        return new Posterior(Tensors.tensor(q.mu()), Tensors.tensor(q.logvar()));
       }
     }
 
@@ -74,14 +78,14 @@ public final class Dl4jBackend implements Backend {
           var l = array(logvar);
           var n = array(noise);
           var z = vae.reparameterize(m, l, n)) {
-        return tensor(z);
+        return Tensors.tensor(z);
       }
     }
 
     @Override
     public Tensor decode(Tensor z) {
       try (var latents = array(z); var logits = vae.decode(latents)) {
-        return tensor(logits);
+        return Tensors.tensor(logits);
       }
     }
 
@@ -90,7 +94,7 @@ public final class Dl4jBackend implements Backend {
       try (var images = array(x); var n = array(noise)) {
         var losses = vae.negativeElbo(images, n);
         try (var reconstruction = losses.reconstruction(); var kl = losses.kl()) {
-          return new Losses(tensor(reconstruction), tensor(kl));
+          return new Losses(Tensors.tensor(reconstruction), Tensors.tensor(kl));
         }
       }
     }
@@ -101,7 +105,7 @@ public final class Dl4jBackend implements Backend {
           var images = array(x);
           var m = array(mu);
           var l = array(logvar)) {
-        return numbers(new double[] {VAE.lossFunction(r, images, m, l)});
+        return Tensors.tensor(new double[] {VAE.lossFunction(r, images, m, l)}, dtype);
       }
     }
 
@@ -110,7 +114,7 @@ public final class Dl4jBackend implements Backend {
       try (var images = array(x); var n = array(noise)) {
         vae.gradients(images, n);
       }
-      return get("", vae.encoder.getGradientsViewArray(), vae.decoder.getGradientsViewArray());
+      return Weights.gradients(vae);
     }
 
     @Override
@@ -128,26 +132,17 @@ public final class Dl4jBackend implements Backend {
           VAE.apply(vae.decoder);
         }
       }
-      return numbers(objectives, steps);
+      return Tensors.tensor(objectives, dtype, steps);
     }
 
     @Override
     public Map<String, Tensor> state() {
-      var state = get("", vae.encoder.params(), vae.decoder.params());
-      state.putAll(get("adam.m.", moment(vae.encoder, 0), moment(vae.decoder, 0)));
-      state.putAll(get("adam.v.", moment(vae.encoder, 1), moment(vae.decoder, 1)));
-      state.put("adam.step", Tensor.of(new long[] {vae.encoder.getIterationCount()}));
-      return state;
+      return Weights.state(vae);
     }
 
     @Override
     public void loadState(Map<String, Tensor> state) {
-      put("", state, vae.encoder.params(), vae.decoder.params());
-      put("adam.m.", state, moment(vae.encoder, 0), moment(vae.decoder, 0));
-      put("adam.v.", state, moment(vae.encoder, 1), moment(vae.decoder, 1));
-      int steps = (int) state.get("adam.step").longs()[0];
-      vae.encoder.setIterationCount(steps);
-      vae.decoder.setIterationCount(steps);
+      Weights.loadState(vae, state);
     }
 
     @Override
@@ -156,14 +151,14 @@ public final class Dl4jBackend implements Backend {
           var q = vae.encode(images);
           var noise = noise(x.shape()[0], seed);
           var z = vae.reparameterize(q.mu(), q.logvar(), noise)) {
-        return tensor(z);
+        return Tensors.tensor(z);
       }
     }
 
     @Override
     public Tensor generate(int n, long seed) {
       try (var z = noise(n, seed); var probabilities = vae.generate(z)) {
-        return tensor(probabilities);
+        return Tensors.tensor(probabilities);
       }
     }
 
@@ -188,99 +183,8 @@ public final class Dl4jBackend implements Backend {
       return Nd4j.randn(Nd4j.createUninitialized(dtype, rows, sizes.latentDim()), RANDOM);
     }
 
-    /** Adam's m or v: the halves of the updater's state. */
-    private static INDArray moment(MultiLayerNetwork network, int half) {
-      long count = network.numParams();
-      return network.getUpdater().getStateViewArray().get(NDArrayIndex.interval(half * count, (half + 1) * count));
-    }
-
-    /**
-     * Views of two vectors of parameters under the canonical names.
-     *
-     * <p>Deeplearning4j's weights are (in, out) in 'f' order, which is (out, in) in 'c' order, and a layer's biases follow.
-     */
-    private Map<String, INDArray> byName(INDArray encoder, INDArray decoder) {
-      var views = new LinkedHashMap<String, INDArray>();
-      split(views, encoder, "encoder.fc1.weight", "encoder.fc1.bias", "encoder.fc2_mu.weight", "encoder.fc2_logvar.weight",
-          "encoder.fc2_mu.bias", "encoder.fc2_logvar.bias");
-      split(views, decoder, "decoder.fc3.weight", "decoder.fc3.bias", "decoder.fc4.weight", "decoder.fc4.bias");
-      return views;
-    }
-
-    private void split(Map<String, INDArray> views, INDArray vector, String... names) {
-      var flat = vector.reshape(vector.length());
-      long start = 0;
-      for (var name : names) {
-        long end = start + count(sizes.shapes().get(name));
-        views.put(name, flat.get(NDArrayIndex.interval(start, end)));
-        start = end;
-      }
-    }
-
-    private void put(String prefix, Map<String, Tensor> tensors, INDArray encoder, INDArray decoder) {
-      byName(encoder, decoder)
-          .forEach(
-              (name, view) -> {
-                try (var values = array(tensors.get(prefix + name))) {
-                  view.assign(values.reshape(values.length()));
-                }
-              });
-    }
-
-    private Map<String, Tensor> get(String prefix, INDArray encoder, INDArray decoder) {
-      var views = byName(encoder, decoder);
-      var tensors = new LinkedHashMap<String, Tensor>();
-      sizes.shapes().forEach((name, shape) -> {
-        try (var copy = views.get(name).dup()) {
-          tensors.put(prefix + name, tensor(copy, shape));
-        }
-      });
-      return tensors;
-    }
-
     private INDArray array(Tensor tensor) {
-      long[] shape = new long[tensor.shape().length];
-      for (int i = 0; i < shape.length; i++) {
-        shape[i] = tensor.shape()[i];
-      }
-      return dtype == DataType.FLOAT ? Nd4j.create(tensor.floats(), shape) : Nd4j.create(tensor.doubles(), shape);
-    }
-
-    private Tensor tensor(INDArray array) {
-      int[] shape = new int[array.rank()];
-      for (int i = 0; i < shape.length; i++) {
-        shape[i] = (int) array.size(i);
-      }
-      return tensor(array, shape);
-    }
-
-    private Tensor tensor(INDArray array, int[] shape) {
-      if (array.ordering() != 'c') {
-        try (var copy = array.dup('c')) {
-          return tensor(copy, shape);
-        }
-      }
-      if (dtype == DataType.FLOAT) {
-        var values = new float[(int) array.length()];
-        array.data().asNioFloat().get(values);
-        return Tensor.of(values, shape);
-      }
-      var values = new double[(int) array.length()];
-      array.data().asNioDouble().get(values);
-      return Tensor.of(values, shape);
-    }
-
-    private Tensor numbers(double[] values, int... shape) {
-      var tensor = Tensor.of(values, shape);
-      return dtype == DataType.FLOAT ? Tensor.of(tensor.floats(), shape) : tensor;
-    }
-
-    private static long count(int[] shape) {
-      long count = 1;
-      for (int length : shape) {
-        count *= length;
-      }
-      return count;
+      return Tensors.array(tensor, dtype);
     }
   }
 }

@@ -2,12 +2,12 @@ package vaerosetta.dl4j;
 
 import java.util.Arrays;
 import java.util.Iterator;
+import java.util.List;
 import org.deeplearning4j.nn.conf.NeuralNetConfiguration;
 import org.deeplearning4j.nn.conf.layers.DenseLayer;
-import org.deeplearning4j.nn.gradient.DefaultGradient;
 import org.deeplearning4j.nn.multilayer.MultiLayerNetwork;
+import org.deeplearning4j.nn.updater.MultiLayerUpdater;
 import org.deeplearning4j.nn.weights.WeightInit;
-import org.deeplearning4j.nn.workspace.LayerWorkspaceMgr;
 import org.nd4j.autodiff.loss.LossReduce;
 import org.nd4j.linalg.activations.Activation;
 import org.nd4j.linalg.api.buffer.DataType;
@@ -31,9 +31,9 @@ public final class VAE implements AutoCloseable {
   /** p(x|z): latents (B, L) to the logits of a Bernoulli distribution for each pixel, (B, D). */
   public final MultiLayerNetwork decoder;
 
-  private final int inputDim;
-  private final int latentDim;
-  private final DataType dtype;
+  final int inputDim;
+  final int latentDim;
+  final DataType dtype;
 
   /** The parameters of q(z|x), (B, L) each. */
   public record Posterior(INDArray mu, INDArray logvar) implements AutoCloseable {
@@ -216,11 +216,9 @@ public final class VAE implements AutoCloseable {
    * @throws IllegalArgumentException another shape or dtype, or pixels that are not in [0, 1]
    */
   public double update(INDArray x, INDArray noise) {
-    pixels(x);
+    images("x", x);
     double objective = gradients(x, noise);
-    for (var network : new MultiLayerNetwork[] {encoder, decoder}) {
-      apply(network);
-    }
+    networks().forEach(VAE::apply);
     return objective;
   }
 
@@ -262,20 +260,31 @@ public final class VAE implements AutoCloseable {
     return dInput;
   }
 
-  /** One step of the network's updater. */
+  /** One step of the network's updater, with the gradients that are in the network's view. */
   static void apply(MultiLayerNetwork network) {
     int iteration = network.getIterationCount();
-    var gradient = new DefaultGradient(network.getGradientsViewArray());
-    network.getUpdater().update(network, gradient, iteration, 0, 1, LayerWorkspaceMgr.noWorkspaces());
-    network.params().subi(gradient.gradient());
+    for (var block : ((MultiLayerUpdater) network.getUpdater()).getUpdaterBlocks()) {
+      block.update(iteration, 0); // makes the gradients the steps that are to be subtracted
+    }
+    network.params().subi(network.getGradientsViewArray().reshape(network.params().shape()));
     network.setIterationCount(iteration + 1);
   }
 
-  /** Frees both networks' arrays. */
+  /** Frees the arrays of both networks: all but what the caller has been given. */
   @Override
   public void close() {
-    encoder.close();
-    decoder.close();
+    for (var network : networks()) { // their own close() also collects garbage, which takes as long as five steps
+      network.params().close();
+      network.getGradientsViewArray().close();
+      var updater = network.getUpdater(false); // null before the first step
+      if (updater != null) {
+        updater.getStateViewArray().close();
+      }
+    }
+  }
+
+  private List<MultiLayerNetwork> networks() {
+    return List.of(encoder, decoder);
   }
 
   private Posterior split(INDArray both) {
@@ -299,12 +308,12 @@ public final class VAE implements AutoCloseable {
     return value;
   }
 
-  private void pixels(INDArray x) {
-    matrix("x", x, inputDim);
+  void images(String name, INDArray x) {
+    matrix(name, x, inputDim);
     double low = x.minNumber().doubleValue();
     double high = x.maxNumber().doubleValue();
     if (!(low >= 0 && high <= 1) || Double.isNaN(x.sumNumber().doubleValue())) { // min and max pass over a NaN
-      throw refusal("x", "values from " + low + " to " + high, "finite pixels in [0, 1]");
+      throw refusal(name, "values from " + low + " to " + high, "finite pixels in [0, 1]");
     }
   }
 
