@@ -128,7 +128,8 @@ def _maven(*main: str) -> Program:
 
 _HERE: Final = "vae_rosetta.implementations"
 _MAKE: Final = Program(("make", "cc"), ("make", "BUILD={build}"), ("{build}/vae-c",))
-_SPARK: Final = Program(("jdk",), ("{python}", "build.py", "{build}"), ("java", "@{build}/java.args"), ("jvm",))
+_MAIN: Final = "vaerosetta.spark.Main"
+_SPARK: Final = Program(("jdk",), ("{python}", "build.py", "{build}"), ("java", "@{build}/java.args", _MAIN), ("jvm",))
 _ROWS: Final = (  # the first that can be used is the default
     Port("torch", "Python", f"{_HERE}.torch_vae", ("torch",), FULL | {MIXED}),
     Port("tensorflow", "Python", f"{_HERE}.tensorflow_vae", ("tensorflow", "keras"), FULL | {MIXED}),

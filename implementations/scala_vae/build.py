@@ -1,4 +1,4 @@
-"""Builds the port: `python build.py BUILD` leaves in BUILD what `java @BUILD/java.args` runs, and vae.jar for clusters.
+"""Builds the port: `python build.py BUILD` leaves BUILD/vae.jar, and flags and class path in BUILD/java.args.
 
 It needs a JDK and pip's pyspark, which carries Spark, Breeze and the Scala compiler.
 """
@@ -14,7 +14,6 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 LEAST_JAVA = 17
-MAIN = "vaerosetta.spark.Main"
 SCALA_OPTIONS = ("-release", str(LEAST_JAVA), "-deprecation", "-feature", "-Xlint", "-Werror")
 # Loops over arrays are written once, as methods that take a function: the compiler puts both where they are called.
 INLINING = ("-opt:inline:vaerosetta.spark.**", "-Wopt")
@@ -38,7 +37,7 @@ def main(build: Path) -> None:
     run([java["jar"], "--create", "--file", build / "vae.jar", "-C", classes, "."])  # what a cluster's workers are sent
     spark = run([java["java"], "-cp", both, "vaerosetta.spark.Flags"]).split()  # what Spark opens of Java's modules
     shutil.copy(HERE / "src/main/resources/log4j2.properties", build)
-    words = [*spark, *JAVA_FLAGS, f"-Dlog4j2.configurationFile={build / 'log4j2.properties'}", "-cp", both, MAIN]
+    words = [*spark, *JAVA_FLAGS, f"-Dlog4j2.configurationFile={build / 'log4j2.properties'}", "-cp", both]
     (build / "java.args").write_text("\n".join(map(quoted, words)) + "\n", encoding="utf-8")
 
 

@@ -17,19 +17,15 @@ object Gradients {
     import network.decoder.{fc3, fc4}
     import network.encoder.{fc1, fc2Logvar, fc2Mu}
 
-    val hidden = Network.relu(fc1(x)) // (B, H)
+    val hidden = Network.reluInPlace(fc1(x)) // (B, H)
     val (mu, logvar) = (fc2Mu(hidden), fc2Logvar(hidden)) // (B, L)
     val scaled = p.zip(logvar, noise)((s, e) => math.exp(s / 2) * e) // (B, L)
     val z = p.zip(mu, scaled)(_ + _) // (B, L)
-    val hidden3 = Network.relu(fc3(z)) // (B, H)
+    val hidden3 = Network.reluInPlace(fc3(z)) // (B, H)
     val logits = fc4(hidden3) // (B, D)
-    val losses = Seq(Network.crossEntropy(logits, x), Network.klDivergence(mu, logvar)) // (B,) each
+    val (reconstruction, dLogits) = Network.crossEntropyAndSlope(logits, x) // (B,), (B, D)
+    val kl = Network.klDivergence(mu, logvar) // (B,)
 
-    // sigmoid(l) - x, in a form without cancellation.
-    val dLogits = p.zip(logits, x) { (l, pixel) =>
-      val small = math.exp(-math.abs(l))
-      (if (l >= 0) (1 - pixel) - pixel * small else (1 - pixel) * small - pixel) / (1 + small)
-    } // (B, D)
     val dHidden3 = throughRelu(p.times(dLogits, fc4.weight), hidden3) // (B, H)
     val dZ = p.times(dHidden3, fc3.weight) // (B, L)
     val dMu = p.zip(dZ, mu)(_ + _) // (B, L)
@@ -49,7 +45,7 @@ object Gradients {
     put("encoder.fc2_logvar", dLogvar, hidden)
     put("decoder.fc3", dHidden3, z)
     put("decoder.fc4", dLogits, hidden3)
-    Gradients(losses.map(Network.sum(_)).sum, values)
+    Gradients(Network.sum(reconstruction) + Network.sum(kl), values)
   }
 
   /** The gradient before relu, from the one behind it and relu's result: relu'(0) is 0. */

@@ -11,7 +11,7 @@ import vaerosetta.Sizes
 final class Linear[V](val weight: DenseMatrix[V], val bias: Array[V])(implicit p: Precision[V]) {
 
   /** x (B, in) -> x W^T + b (B, out). */
-  def apply(x: DenseMatrix[V]): DenseMatrix[V] = p.addRow(p.times(x, weight.t), bias)
+  def apply(x: DenseMatrix[V]): DenseMatrix[V] = p.addRowInPlace(p.times(x, weight.t), bias)
 }
 
 /** q(z|x): images to the mean and log-variance of a normal distribution. */
@@ -19,7 +19,7 @@ final class Encoder[V](val fc1: Linear[V], val fc2Mu: Linear[V], val fc2Logvar: 
 
   /** x (B, D) -> mu (B, L), logvar (B, L). */
   def encode(x: DenseMatrix[V]): (DenseMatrix[V], DenseMatrix[V]) = {
-    val hidden = Network.relu(fc1(x)) // (B, H)
+    val hidden = Network.reluInPlace(fc1(x)) // (B, H)
     (fc2Mu(hidden), fc2Logvar(hidden))
   }
 }
@@ -28,7 +28,7 @@ final class Encoder[V](val fc1: Linear[V], val fc2Mu: Linear[V], val fc2Logvar: 
 final class Decoder[V](val fc3: Linear[V], val fc4: Linear[V])(implicit p: Precision[V]) {
 
   /** z (B, L) -> logits (B, D). */
-  def decode(z: DenseMatrix[V]): DenseMatrix[V] = fc4(Network.relu(fc3(z)))
+  def decode(z: DenseMatrix[V]): DenseMatrix[V] = fc4(Network.reluInPlace(fc3(z)))
 }
 
 /**
@@ -67,7 +67,7 @@ final class Network[V](val sizes: Sizes, val parameters: Array[V])(implicit p: P
   }
 
   /** z (B, L) -> probabilities (B, D). */
-  def generate(z: DenseMatrix[V]): DenseMatrix[V] = p.map(decoder.decode(z))(Network.sigmoid)
+  def generate(z: DenseMatrix[V]): DenseMatrix[V] = p.mapInPlace(decoder.decode(z))(Network.sigmoid)
 
   private def layer(name: String): Linear[V] = {
     val (weight, bias) = (layers(s"$name.weight"), layers(s"$name.bias"))
@@ -103,15 +103,23 @@ object Network {
    * softplus(l) = max(l, 0) + log(1 + exp(-|l|)). The logs of several pixels are the log of a product, which takes as
    * many factors of at most 2 as a double holds: one log for hundreds of pixels.
    */
-  def crossEntropy[V](logits: DenseMatrix[V], x: DenseMatrix[V])(implicit p: Precision[V]): Array[V] = {
-    val (of, pixels, sums) = (p.elements(logits), p.elements(x), p.zeros(logits.rows))
+  def crossEntropy[V](logits: DenseMatrix[V], x: DenseMatrix[V])(implicit p: Precision[V]): Array[V] =
+    crossEntropyAndSlope(logits, x)._1
+
+  /** And its derivative by each logit, sigmoid(l) - x in a form without cancellation, (B, D). */
+  private[spark] def crossEntropyAndSlope[V](logits: DenseMatrix[V], x: DenseMatrix[V])(
+      implicit p: Precision[V]): (Array[V], DenseMatrix[V]) = {
+    val (of, pixels, sums, slopes) = (p.elements(logits), p.elements(x), p.zeros(logits.rows), p.zeros(logits.size))
     var i = 0
     for (row <- sums.indices) {
       var (sum, product) = (0.0, 1.0)
       while (i < (row + 1) * logits.cols) {
         val (logit, pixel) = (p.get(of, i), p.get(pixels, i))
         sum += math.max(logit, 0.0) - pixel * logit
-        product *= 1 + math.exp(-math.abs(logit))
+        val small = math.exp(-math.abs(logit))
+        product *= 1 + small
+        val upper = if (logit >= 0) (1 - pixel) - pixel * small else (1 - pixel) * small - pixel
+        p.set(slopes, i, upper / (1 + small))
         if (product > 1e300) {
           sum += math.log(product)
           product = 1
@@ -120,7 +128,7 @@ object Network {
       }
       p.set(sums, row, sum + math.log(product))
     }
-    sums
+    (sums, p.matrix(slopes, logits.rows, logits.cols))
   }
 
   /** Standard normals (rows, cols). */
@@ -131,8 +139,9 @@ object Network {
     p.matrix(values, rows, cols)
   }
 
-  /** max(a, 0). */
-  def relu[V](a: DenseMatrix[V])(implicit p: Precision[V]): DenseMatrix[V] = p.map(a)(math.max(_, 0.0))
+  /** max(a, 0), in the place of `a`. */
+  private[spark] def reluInPlace[V](a: DenseMatrix[V])(implicit p: Precision[V]): DenseMatrix[V] =
+    p.mapInPlace(a)(math.max(_, 0.0))
 
   /** 1 / (1 + exp(-logit)), without overflow on either side. */
   @inline def sigmoid(logit: Double): Double = {

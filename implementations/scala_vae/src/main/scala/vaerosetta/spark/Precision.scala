@@ -40,6 +40,17 @@ sealed abstract class Precision[V](val dtype: String)(implicit val tag: ClassTag
   final def matrix(values: Array[V], rows: Int, cols: Int, offset: Int = 0): DenseMatrix[V] =
     new DenseMatrix(rows, cols, values, offset, cols, isTranspose = true)
 
+  /** `a` itself, with f of each of its elements in their place: for a matrix that nobody else has yet. */
+  @inline final def mapInPlace(a: DenseMatrix[V])(f: Double => Double): DenseMatrix[V] = {
+    val values = elements(a)
+    var i = 0
+    while (i < values.length) {
+      set(values, i, f(get(values, i)))
+      i += 1
+    }
+    matrix(values, a.rows, a.cols)
+  }
+
   @inline final def map(a: DenseMatrix[V])(f: Double => Double): DenseMatrix[V] = {
     val (of, result) = (elements(a), zeros(a.size))
     var i = 0
@@ -78,19 +89,19 @@ sealed abstract class Precision[V](val dtype: String)(implicit val tag: ClassTag
     sums
   }
 
-  /** `a` with a row (cols,) added to each of its rows. */
-  final def addRow(a: DenseMatrix[V], row: Array[V]): DenseMatrix[V] = {
-    val (of, result) = (elements(a), zeros(a.size))
+  /** `a` itself, with a row (cols,) added to each of its rows: for a matrix that nobody else has yet. */
+  final def addRowInPlace(a: DenseMatrix[V], row: Array[V]): DenseMatrix[V] = {
+    val values = elements(a)
     var i = 0
-    while (i < result.length) {
+    while (i < values.length) {
       var col = 0
       while (col < a.cols) {
-        set(result, i, get(of, i) + get(row, col))
+        set(values, i, get(values, i) + get(row, col))
         col += 1
         i += 1
       }
     }
-    matrix(result, a.rows, a.cols)
+    matrix(values, a.rows, a.cols)
   }
 
   /** The sum of all rows, (cols,), in double precision until it is whole. */
