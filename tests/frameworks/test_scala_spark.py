@@ -42,6 +42,13 @@ def test_any_number_of_partitions_gives_the_oracles_curve(spark: Any, jvm: Any, 
         np.testing.assert_allclose(curve, curves[0], rtol=1e-13)
 
 
+def test_a_partition_may_have_no_image_of_a_batch_or_none_at_all(spark: Any, jvm: Any, pixels: Array) -> None:
+    few, settings = spark.images(jvm, pixels[:3]), {**SETTINGS, "batch_size": 2, "epochs": 3}
+    curves = [spark.step_objectives(spark.fitted(jvm, few, partitions=parts, **settings)) for parts in (1, 7)]
+    assert curves[0].shape == (6,)
+    np.testing.assert_allclose(curves[1], curves[0], rtol=1e-13)
+
+
 def test_order_is_that_of_the_order_column(spark: Any, jvm: Any, pixels: Array) -> None:
     shuffled = spark.images(jvm, pixels).orderBy("shuffled")
     curve = spark.step_objectives(spark.fitted(jvm, shuffled, partitions=2, orderCol="number", **SETTINGS))
@@ -73,7 +80,9 @@ def test_a_saved_model_transforms_as_before_and_the_oracle_reads_it(
     exact = same.reparameterize(mu, logvar, np.zeros_like(mu))
     np.testing.assert_array_equal(exact, mu)
     for it in (model, loaded):
-        rows = jvm.frame(it.transform(data._jdf)).orderBy("number").select("mu", "logvar", "score").collect()
+        transformed = jvm.frame(it.transform(data._jdf))
+        assert transformed.schema["mu"].metadata == {"ml_attr": {"num_attrs": 20}}
+        rows = transformed.orderBy("number").select("mu", "logvar", "score").collect()
         tolerance = 1e-12 if dtype == "float64" else 1e-5
         np.testing.assert_allclose([row.mu.toArray() for row in rows], mu, rtol=tolerance, atol=tolerance)
         np.testing.assert_allclose([row.logvar.toArray() for row in rows], logvar, rtol=tolerance, atol=tolerance)

@@ -78,9 +78,12 @@ object Images {
       Iterator((count, problem))
     }.collect()
     val firsts = checked.map(_._1).scanLeft(0L)(_ + _)
-    for ((first, (_, Some((number, message)))) <- firsts.zip(checked).take(1) ++ firsts.zip(checked).drop(1))
+    for ((first, (_, Some((number, message)))) <- firsts.zip(checked))
       throw new IllegalArgumentException(s"$message (image ${first + number}, counted from 0)")
     val count = numberOfImages(firsts.last)
+    val most = Int.MaxValue / inputDim // an array holds no more numbers
+    if (count.toLong > most.toLong * partitions)
+      throw Checks.refusal("partitions", s"$partitions for $count images", s"at most $most images in each")
     val places = new Contiguous(count, partitions)
     values
       .mapPartitionsWithIndex { (partition, they) =>
@@ -127,8 +130,7 @@ object Images {
     def first(partition: Int): Int = (count.toLong * partition / numPartitions).toInt
     override def getPartition(key: Any): Int = {
       val number = key.asInstanceOf[Int]
-      val near = (number.toLong * numPartitions / count).toInt
-      if (number >= first(near + 1)) near + 1 else near
+      (((number + 1L) * numPartitions - 1) / count).toInt // the last whose first is not above the number
     }
   }
 }

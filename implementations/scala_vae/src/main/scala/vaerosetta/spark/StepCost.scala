@@ -19,7 +19,7 @@ import vaerosetta.{PortableStream, Sizes}
  */
 object StepCost {
   private val Rounds = 15
-  private val WarmUp = 5
+  private val WarmUp = 8
 
   def main(batches: Array[String]): Unit = {
     val context = SparkBackend.context

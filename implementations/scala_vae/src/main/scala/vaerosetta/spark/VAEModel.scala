@@ -96,7 +96,7 @@ class VAEModel private[spark] (
         val added = all.zip(wanted).collect { case (of, true) => of }
         batch.zipWithIndex.map { case (row, i) => Row.fromSeq(row.toSeq ++ added.map(_(i))) }
       }
-    }(Encoders.row(schema))
+    }(Encoders.row(schema)).to(schema) // with the columns' metadata, which an encoder of rows drops
   }
 
   private def networkIn[V](implicit p: Precision[V]): Network[V] =
