@@ -17,27 +17,35 @@
    (let [sizes (Sizes. input-dim hidden-dim latent-dim)]
      (weights/from-tensors (PortableStream/initialParameters seed sizes) sizes dtype))))
 
-(defn- batch
-  "Those rows of x, (B, D)."
-  ^INDArray [^INDArray x rows]
-  (Nd4j/pullRows x 1 (int-array rows)))
-
 (defn- noise
   "The noise of images `start` to `start` + `rows` - 1 of an epoch's order, (B, L)."
-  ^INDArray [^INDArray x latent-dim seed epoch start rows]
-  (let [count (* rows latent-dim)
-        normals (PortableStream/normal seed PortableStream$Purpose/NOISE epoch count (* start latent-dim))]
-    (weights/array (.dataType x) (Tensor/of normals (int-array [rows latent-dim])))))
+  ^INDArray [dtype latent-dim seed epoch start rows]
+  (-> (PortableStream/normal seed PortableStream$Purpose/NOISE epoch (* rows latent-dim) (* start latent-dim))
+      (Tensor/of (int-array [rows latent-dim]))
+      (->> (weights/array dtype))))
+
+(defn- freed
+  "A transducer: each pair of arrays is freed when what follows is done with it."
+  [step]
+  (fn
+    ([result] (step result))
+    ([result [^INDArray x ^INDArray noise]]
+     (with-open [x x, noise noise]
+       (step result [x noise])))))
+
+(defn epoch
+  "What [[vae/train-vae]] takes: the batches of epoch `number` (from 0), images x (N, D) in the seed's order with their
+  noise. They come one at a time when it is reduced over. A short last batch is kept."
+  [^INDArray x latent-dim seed number batch-size]
+  (eduction (partition-all batch-size)
+            (map-indexed (fn [k rows]
+                           [(Nd4j/pullRows x 1 (int-array rows))
+                            (noise (.dataType x) latent-dim seed number (* k batch-size) (count rows))]))
+            freed
+            (PortableStream/permutation seed PortableStream$Purpose/ORDER number (.size x 0))))
 
 (defn train-epoch
-  "Epoch `epoch` (from 0) of the recipe on images x (N, D), of the VAE's dtype, by [[vae/train-vae]]. A short last batch
-  is kept."
-  ([vae x seed epoch] (train-epoch vae x seed epoch 128))
-  ([vae ^INDArray x seed epoch batch-size]
-   (let [order (PortableStream/permutation seed PortableStream$Purpose/ORDER epoch (.size x 0))
-         batches (partition-all batch-size order)]
-     (vae/train-vae vae
-                    (map #(batch x %) batches)
-                    (map #(noise x (:latent-dim (:sizes vae)) seed epoch (* %1 batch-size) (count %2))
-                         (range)
-                         batches)))))
+  "Trains on images x (N, D), of the VAE's dtype, for epoch `number` (from 0) of the recipe: see [[vae/train-vae]]."
+  ([vae x seed number] (train-epoch vae x seed number 128))
+  ([vae x seed number batch-size]
+   (vae/train-vae vae (epoch x (:latent-dim (:sizes vae)) seed number batch-size))))

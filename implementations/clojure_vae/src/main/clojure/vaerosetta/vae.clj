@@ -173,11 +173,14 @@
 
 (defn reparameterize
   "(B, L) each -> z = mu + exp(logvar / 2) noise, (B, L); noise from ND4J's generator where none is given."
-  (^INDArray [vae mu logvar] (reparameterize vae mu logvar nil))
+  (^INDArray [vae mu logvar]
+   (with-open [noise (Nd4j/randn (.dataType (latents vae :mu mu nil)) (.shape ^INDArray mu))]
+     (reparameterize vae mu logvar noise)))
   (^INDArray [vae mu logvar noise]
-   (let [mu (latents vae :mu mu nil)
-         noise (if noise (same-shape :noise noise mu) (Nd4j/randn (.dataType mu) (.shape mu)))]
-     (-> (std (same-shape :logvar logvar mu)) (.muli ^INDArray noise) (.addi mu)))))
+   (if (nil? noise)
+     (reparameterize vae mu logvar)
+     (let [mu (latents vae :mu mu nil)]
+       (-> (std (same-shape :logvar logvar mu)) (.muli (same-shape :noise noise mu)) (.addi mu))))))
 
 (defn forward
   "x (B, D) -> [recon-x mu logvar]: probabilities (B, D), (B, L), (B, L)."
@@ -254,28 +257,29 @@
   ^INDArray [vae argument value]
   (let [x (images vae argument value)
         low (.doubleValue (.minNumber x))
-        high (.doubleValue (.maxNumber x))]
-    (if (and (<= 0 low) (<= high 1) (not (Double/isNaN (total x)))) ; ND4J's min and max pass over a NaN
+        high (.doubleValue (.maxNumber x))
+        nan? (NaN? (total x))] ; ND4J's min and max pass over a NaN
+    (if (and (<= 0 low) (<= high 1) (not nan?))
       x
-      (refuse argument (str "values from " low " to " high) "finite pixels in [0, 1]"))))
+      (refuse argument (if nan? "a NaN" (str "values from " low " to " high)) "pixels in [0, 1]"))))
 
 (defn train-vae
-  "One epoch over `data`, batches of images (B, D) each. Returns the trained VAE, with the average loss per image under
-  :loss, and under :adam the state of Adam, from which a further epoch goes on. The one that it was given is as it was.
+  "One epoch over `data`. Returns the trained VAE, with the average loss per image under :loss, and under :adam the
+  state of Adam, from which a further epoch goes on. The one that it was given is as it was.
 
-  noises: (B, L) for each batch, where two runs are to be the same; else ND4J's generator draws it."
-  ([vae data] (train-vae vae data (repeat nil)))
-  ([vae data noises]
-   (when (empty? data) (refuse :data "no batch" "one or more"))
-   (let [[trained total rows]
-         (reduce (fn [[vae total rows] [x noise]]
-                   (when (= noise ::none) (refuse :noises (str "their end after " rows " images") "one for each batch"))
-                   (let [vae (update! vae (pixels vae :data x) noise)]
-                     [vae (+ total (:objective vae)) (+ rows (.size ^INDArray x 0))]))
-                 [(copy vae) 0.0 0]
-                 (map vector data (concat noises (repeat ::none))))]
-     (close-memory! trained)
-     (-> trained (dissoc :memory :objective) (assoc :loss (/ total rows))))))
+  data: batches to reduce over, each of them images (B, D), or [images noise] with noise (B, L), where two runs are to
+  be the same; else ND4J's generator draws it."
+  [vae data]
+  (let [[trained total rows]
+        (reduce (fn [[vae total rows] batch]
+                  (let [[x noise] (if (vector? batch) batch [batch])
+                        vae (update! vae (pixels vae :data x) noise)]
+                    [vae (+ total (:objective vae)) (+ rows (.size ^INDArray x 0))]))
+                [(copy vae) 0.0 0]
+                data)]
+    (close-memory! trained)
+    (when (zero? rows) (refuse :data "no batch" "one or more"))
+    (-> trained (dissoc :memory :objective) (assoc :loss (/ total rows)))))
 
 (defn copy
   "A VAE of the same values in memory of its own, with Adam's state beside it: a new one if there is none."
@@ -353,22 +357,22 @@
       (differentiate! (:fc1 d-encoder) x d-hidden)
       (+ (total reconstruction) (total kl)))))
 
-(defn- noise-for
-  "`noise` itself, if it fits images x; drawn by ND4J's generator if it is nil."
-  ^INDArray [vae ^INDArray x noise]
-  (let [rows (.size x 0)]
-    (if noise
-      (latents vae :noise noise rows)
-      (Nd4j/randn (.dataType x) (long-array [rows (:latent-dim (:sizes vae))])))))
+(defn- normals
+  "Noise (B, L) for images x, from ND4J's generator."
+  ^INDArray [vae x]
+  (let [x (images vae :x x)]
+    (Nd4j/randn (.dataType x) (long-array [(.size x 0) (:latent-dim (:sizes vae))]))))
 
 (defn gradients
   "Of the objective, summed over the batch: layers like the VAE's, views of one vector under :parameters; and the
   :objective itself. x (B, D); noise (B, L), from ND4J's generator where none is given."
-  ([vae x] (gradients vae x nil))
+  ([vae x]
+   (with-open [noise (normals vae x)]
+     (gradients vae x noise)))
   ([vae x noise]
    (let [x (images vae :x x)
          memory (memory vae (.size x 0))
-         objective (gradients! vae memory x (noise-for vae x noise))]
+         objective (gradients! vae memory x (latents vae :noise noise (.size x 0)))]
      (close-memory! {:memory (dissoc memory :gradient)})
      (assoc (:gradient memory) :objective objective))))
 
@@ -376,15 +380,20 @@
   "One step of Adam, in place, on images x (B, D) with noise (B, L), or ND4J's where none is given. Takes a [[copy]], or
   what an earlier step returned. Returns the VAE to go on with: under :objective the objective as it was before the
   step, summed over the batch, and under :memory what the next step writes to, which [[close!]] frees."
-  ([vae x] (update! vae x nil))
+  ([vae x]
+   (with-open [noise (normals vae x)]
+     (update! vae x noise)))
   ([{:keys [parameters adam] :as vae} x noise]
-   (let [x (images vae :x x)
-         rows (.size x 0)
-         memory (if (= rows (:rows (:memory vae)))
-                  (:memory vae)
-                  (do (close-memory! vae) (memory vae rows)))
-         objective (gradients! vae memory x (noise-for vae x noise))]
-     (assoc vae
-            :adam (adam/step! adam parameters (:parameters (:gradient memory)))
-            :objective objective
-            :memory memory))))
+   (if (nil? noise)
+     (update! vae x)
+     (let [x (images vae :x x)
+           rows (.size x 0)
+           noise (latents vae :noise noise rows)
+           memory (if (= rows (:rows (:memory vae)))
+                    (:memory vae)
+                    (do (close-memory! vae) (memory vae rows)))
+           objective (gradients! vae memory x noise)]
+       (assoc vae
+              :adam (adam/step! adam parameters (:parameters (:gradient memory)))
+              :objective objective
+              :memory memory)))))
