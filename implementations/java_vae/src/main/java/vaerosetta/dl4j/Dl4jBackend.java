@@ -125,11 +125,7 @@ public final class Dl4jBackend implements Backend {
       var objectives = new double[steps]; // (K,)
       try (var images = array(x); var noises = array(noise); var step = new Step(vae, rows)) {
         for (int k = 0; k < steps; k++) {
-          Nd4j.pullRows(images, step.x(), 1, Arrays.copyOfRange(chosen, k * rows, (k + 1) * rows));
-          step.noise().assign(noises.slice(k));
-          objectives[k] = step.run();
-          VAE.apply(vae.encoder);
-          VAE.apply(vae.decoder);
+          objectives[k] = step.update(images, Arrays.copyOfRange(chosen, k * rows, (k + 1) * rows), noises.slice(k));
         }
       }
       return Tensors.tensor(objectives, dtype, steps);

@@ -3,11 +3,12 @@ package vaerosetta.dl4j;
 import java.util.Arrays;
 import org.nd4j.linalg.api.buffer.DataType;
 import org.nd4j.linalg.api.ndarray.INDArray;
-import org.nd4j.linalg.factory.Nd4j;
+import org.nd4j.linalg.indexing.NDArrayIndex;
 import vaerosetta.Checks;
 import vaerosetta.PortableStream;
 import vaerosetta.PortableStream.Purpose;
 import vaerosetta.Sizes;
+import vaerosetta.Tensor;
 
 /**
  * Training from a seed, as {@code shared/recipe.py} does: initial weights, the order of images and their noise come from the
@@ -33,23 +34,23 @@ public final class Recipe {
   public static double[] fit(VAE vae, INDArray x, long seed, int epochs, int batchSize) {
     vae.images("x", x);
     var losses = new double[Checks.count("epochs", epochs, 1)];
-    Checks.count("batchSize", batchSize, 1);
     int images = Math.toIntExact(x.size(0));
-    int latents = vae.latentDim;
-    for (int epoch = 0; epoch < epochs; epoch++) {
-      long[] order = PortableStream.permutation(seed, Purpose.ORDER, epoch, images);
-      float[] noise = PortableStream.normal(seed, Purpose.NOISE, epoch, images * latents, 0); // (N, L), by place in the order
-      for (int start = 0; start < images; start += batchSize) {
-        int end = Math.min(start + batchSize, images);
-        int[] rows = Arrays.stream(order, start, end).mapToInt(Math::toIntExact).toArray();
-        float[] part = Arrays.copyOfRange(noise, start * latents, end * latents);
-        try (var batch = Nd4j.pullRows(x, 1, rows);
-            var drawn = Nd4j.create(part, rows.length, latents);
-            var rounded = drawn.castTo(x.dataType())) {
-          losses[epoch] += vae.update(batch, rounded);
+    int batch = Math.min(Checks.count("batchSize", batchSize, 1), images);
+    int rest = images % batch;
+    try (var step = new Step(vae, batch); var last = new Step(vae, rest == 0 ? batch : rest)) {
+      for (int epoch = 0; epoch < epochs; epoch++) {
+        int[] order = Arrays.stream(PortableStream.permutation(seed, Purpose.ORDER, epoch, images))
+            .mapToInt(Math::toIntExact).toArray();
+        float[] normals = PortableStream.normal(seed, Purpose.NOISE, epoch, images * vae.latentDim, 0);
+        try (var noise = Tensors.array(Tensor.of(normals, images, vae.latentDim), vae.dtype)) { // (N, L), as in the order
+          for (int start = 0; start < images; start += batch) {
+            int end = Math.min(start + batch, images);
+            var rows = noise.get(NDArrayIndex.interval(start, end), NDArrayIndex.all());
+            losses[epoch] += (end - start == batch ? step : last).update(x, Arrays.copyOfRange(order, start, end), rows);
+          }
         }
+        losses[epoch] /= images;
       }
-      losses[epoch] /= images;
     }
     return losses;
   }

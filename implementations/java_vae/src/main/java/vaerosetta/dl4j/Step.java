@@ -24,6 +24,7 @@ import org.nd4j.linalg.ops.transforms.Transforms;
  * order, by columns, so that mu and logvar are two parts of one array without gaps.
  */
 final class Step implements AutoCloseable {
+  private final VAE vae;
   private final Layer fc1;
   private final Layer fc2;
   private final Layer fc3;
@@ -83,6 +84,7 @@ final class Step implements AutoCloseable {
 
   /** A step of {@code rows} images each time. */
   Step(VAE vae, int rows) {
+    this.vae = vae;
     fc1 = Layer.of(vae.encoder, 0);
     fc2 = Layer.of(vae.encoder, 1);
     fc3 = Layer.of(vae.decoder, 0);
@@ -116,20 +118,17 @@ final class Step implements AutoCloseable {
     losses = array(dtype, 'c', rows, 1);
   }
 
-  /** Where the images of a step are to be put, (B, D). */
-  INDArray x() {
-    return x;
-  }
-
-  /** Where its noise is to be put, (B, L). */
-  INDArray noise() {
-    return noise;
-  }
-
-  /** Returns the objective, summed over the batch; its gradients go to the gradient views of the networks. */
-  double run() {
+  /**
+   * One step of Adam on B rows of images (N, D), with noise (B, L) for them. Returns the objective, summed over the batch, as
+   * it was before.
+   */
+  double update(INDArray images, int[] rows, INDArray noise) {
+    Nd4j.pullRows(images, x, 1, rows);
+    this.noise.assign(noise);
     double objective = forward();
     backward();
+    VAE.apply(vae.encoder);
+    VAE.apply(vae.decoder);
     return objective;
   }
 
@@ -176,6 +175,7 @@ final class Step implements AutoCloseable {
     return total;
   }
 
+  /** Gradients of what {@code forward} returned, from the last layer to the first. */
   private void backward() {
     dLogits.subi(x);
     fc4.gradients(hidden3, dLogits, images);
