@@ -7,7 +7,7 @@ from typing import Final
 
 import numpy as np
 
-from vae_rosetta.conformance.explainer.direct import Finding, direct_findings
+from vae_rosetta.conformance.explainer.direct import Finding, direct_findings, own_noise
 from vae_rosetta.conformance.explainer.fit import GAIN, Seen
 from vae_rosetta.conformance.explainer.loss_hypotheses import loss_hypotheses
 from vae_rosetta.conformance.explainer.model_hypotheses import Hypothesis, model_hypotheses
@@ -79,6 +79,8 @@ class Search:
         """At most `MOST` causes that fit, the best first; none if none does."""
         found = list(direct_findings(self._seen, self._params, self._sizes))
         found = (found or self._best(self._hypotheses()) or self._pairs() or self._coarse())[:MOST]
+        if not found and (drawn := own_noise(self._seen, self._params)) is not None:
+            found = [drawn]
         if not self.at_once:
             self.fits = {**dict.fromkeys(found, 0.0), **self.fits}
         self.rest()

@@ -178,7 +178,18 @@ MUTANTS: Final = (
     ),
     Mutant(
         "own-noise",
-        "",
+        "in reparameterize",
+        ("forward/tiny", "forward/full"),
+        on_method(
+            "reparameterize",
+            lambda true, model, mu, logvar, noise: true(
+                model, mu, logvar, np.random.default_rng().standard_normal(noise.shape).astype(noise.dtype)
+            ),
+        ),
+    ),
+    Mutant(
+        "own-noise",
+        "in the losses",
         ("loss/tiny", "contract::test_same_call_gives_same_answer"),
         on_method(
             "losses",

@@ -27,19 +27,27 @@ public final class Server {
   }
 
   /**
-   * Answers one request if {@code args} are its two paths, and otherwise serves until stdin ends.
-   *
-   * @throws IOException a request cannot be read or a response not written
+   * Answers one request if {@code args} are its two paths, and otherwise serves until stdin ends. Where that fails, the
+   * process ends with exit code 2 (it cannot be read) or 1, and the last line on stderr says why.
    */
-  public static void run(Backend backend, String... args) throws IOException {
-    var server = new Server(backend);
+  public static void run(Backend backend, String... args) {
+    try {
+      new Server(backend).serve(args);
+    } catch (IOException | RuntimeException | Error failure) {
+      failure.printStackTrace();
+      System.err.println(failure);
+      System.exit(failure instanceof IOException || failure instanceof IllegalArgumentException ? 2 : 1);
+    }
+  }
+
+  private void serve(String... args) throws IOException {
     if (args.length == 2) {
-      server.answer(Path.of(args[0]), Path.of(args[1]));
+      answer(Path.of(args[0]), Path.of(args[1]));
     } else if (args.length == 0) {
       var lines = new BufferedReader(new InputStreamReader(System.in, StandardCharsets.UTF_8));
       for (String line; (line = lines.readLine()) != null; ) {
         var paths = line.split("\t", 2);
-        server.answer(Path.of(paths[0]), Path.of(paths[1]));
+        answer(Path.of(paths[0]), Path.of(paths[1]));
         System.out.println("done");
         System.out.flush();
       }
