@@ -37,6 +37,7 @@ FAMILIES: Final = {
     "epsilon-value",
     "gradient-clipped",
     "gradient-underflow",
+    "gradients-averaged",
     "kl-weight",
     "logits-clamped",
     "logvar-clamped",

@@ -66,6 +66,8 @@ def gradient_hypotheses() -> Iterator[Hypothesis]:
         yield Hypothesis("gradient-clipped", detail, Rules(gradients=_each_norm_clipped(norm)))
     for bound in (1.0, 0.5, 5.0, 0.1, 10.0):
         yield Hypothesis("gradient-clipped", f"to +-{bound:g}", Rules(gradients=_value_clipped(bound)))
+    for workers in (2, 4, 8, 3, 16):
+        yield Hypothesis("gradients-averaged", f"of {workers}", Rules(gradients=_averaged(workers)))
 
 
 def _steps() -> Iterator[Hypothesis]:
@@ -119,6 +121,10 @@ Change = Callable[[Gradients, Params], Gradients]
 
 def _decayed(decay: float) -> Change:
     return lambda gradients, params: {name: g + decay * params[name] for name, g in gradients.items()}
+
+
+def _averaged(workers: int) -> Change:
+    return lambda gradients, params: {name: g / workers for name, g in gradients.items()}
 
 
 def _cut_below(threshold: float) -> Change:

@@ -154,6 +154,12 @@ MUTANTS: Final = (
     ),
     Mutant("gradient-clipped", "to a norm of 50", ("training/tiny",), _clipped_by_norm(50.0)),
     Mutant(
+        "gradients-averaged",
+        "of 2 workers",
+        ("training/tiny",),
+        _around(lambda step_of, p, m, v, g, step: step_of(p, m, v, g / 2, step)),
+    ),
+    Mutant(
         "amsgrad",
         "",
         _LONG,
