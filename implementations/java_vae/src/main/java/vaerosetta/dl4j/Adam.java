@@ -15,8 +15,7 @@ import vaerosetta.AdamLoop;
  * Algorithm 1 of Kingma & Ba 2015 as an updater of ND4J: {@code new NeuralNetConfiguration.Builder().updater(new Adam())}.
  *
  * <p>ND4J's own {@link org.nd4j.linalg.learning.config.Adam} is the variant that the paper calls epsilon-hat: it adds
- * epsilon before the bias correction of v. It also takes 1 - 0.9 and 1 - 0.999 in float32, of which the second is off by
- * 5e-5 of its value.
+ * epsilon before the bias correction of v. It also takes 1 - 0.999 in float32, which is off by 1.3e-5 of its value.
  */
 public final class Adam implements IUpdater {
   private static final long serialVersionUID = 1;

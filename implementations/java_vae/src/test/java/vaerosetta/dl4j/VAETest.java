@@ -6,6 +6,7 @@ import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import java.io.IOException;
+import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.Arrays;
 import java.util.Iterator;
@@ -31,21 +32,31 @@ final class VAETest {
   private static final Sizes SIZES = new Sizes(16, 12, 3);
 
   /** The ten lines of README.md. */
-  @Test
-  void tenLines(@TempDir Path folder) throws IOException {
-    DataSetIterator images = batches(digits(64, 784), 16);
-    Path file = folder.resolve("weights.safetensors");
-
+  static INDArray train(DataSetIterator images, Path file) throws IOException {
     try (var vae = new VAE(784, 20)) {
       for (int epoch = 1; epoch <= 3; epoch++) {
         System.out.printf("epoch %d: %.2f nats an image%n", epoch, vae.train(images));
       }
       SafeTensors.write(file, Weights.of(vae), Map.of());
-      INDArray digits = vae.generate(Nd4j.randn(16, 20)); // probabilities (16, 784)
-      assertArrayEquals(new long[] {16, 784}, digits.shape());
-      assertTrue(digits.minNumber().doubleValue() >= 0 && digits.maxNumber().doubleValue() <= 1);
+      return vae.generate(Nd4j.randn(16, 20)); // probabilities (16, 784)
     }
+  }
+
+  @Test
+  void tenLinesOfTheReadmeWork(@TempDir Path folder) throws IOException {
+    var file = folder.resolve("weights.safetensors");
+    var probabilities = train(batches(digits(64, 784), 16), file);
+    assertArrayEquals(new long[] {16, 784}, probabilities.shape());
+    assertTrue(probabilities.minNumber().doubleValue() >= 0 && probabilities.maxNumber().doubleValue() <= 1);
     assertEquals(10, SafeTensors.read(file).tensors().size());
+  }
+
+  @Test
+  void tenLinesOfTheReadmeAreThese() throws IOException {
+    var page = Files.readString(Path.of("README.md"));
+    var lines = page.substring(page.indexOf("```java") + 7, page.indexOf("```\n", page.indexOf("```java") + 7)).strip();
+    var source = Files.readString(Path.of("src/test/java/vaerosetta/dl4j/VAETest.java"));
+    assertTrue(source.contains(lines.indent(2)), lines);
   }
 
   @Test
