@@ -10,7 +10,6 @@ Making ready for a measure (a model, noise, the first call of a function, which 
 
 import gc
 import importlib
-import importlib.metadata
 import json
 import os
 import sys
@@ -148,8 +147,11 @@ class PeerParticipant:
 
     def open(self, request: Json) -> Json:
         self._x = np.load(request["images"])  # (N, D)
-        versions = {package: importlib.metadata.version(package) for package in self._peer.packages}
-        return {"packages": versions, "differs": self._peer.differs, "offer": [FIRST_EPOCH, "fit", TARGET]}
+        return {
+            "packages": dict(self._peer.versions),
+            "differs": self._peer.differs,
+            "offer": [FIRST_EPOCH, "fit", TARGET],
+        }
 
     def turn(self, measure: str, batch: int | None) -> Json:
         if batch is None or measure not in (FIRST_EPOCH, "fit"):

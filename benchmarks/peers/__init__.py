@@ -5,19 +5,25 @@ says. `Peer.differs` tells what each computes instead; its objective after the f
 """
 
 import importlib
+import importlib.metadata
 import importlib.util
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Final, NamedTuple, Protocol, cast
 
+from vae_rosetta.implementations.ports import PORTS
 from vae_rosetta.shared.contract import Array
 
 
 class Peer(Protocol):
     """One of them, in a process of its own."""
 
-    packages: tuple[str, ...]  # distributions whose versions are told
     differs: str  # from the specification, in one line
+
+    @property
+    def versions(self) -> Mapping[str, str]:
+        """Of what it stands on."""
+        ...
 
     def start(self, x: Array, batch: int) -> None:
         """A new model, which will train on x (N, D)."""
@@ -36,8 +42,18 @@ class Known(NamedTuple):
     """Where a peer is, and what it needs."""
 
     module: str
-    needs: tuple[str, ...]  # packages to import
+    needs: tuple[str, ...] = ()  # packages to import
     environment: tuple[tuple[str, str], ...] = ()  # of its process
+    port: str = ""  # in whose program it is: it may have to be built, so it is measured only if it is named
+
+    def lacks(self) -> str:
+        """Why it cannot be measured here and what helps; empty if it can."""
+        if self.port:
+            return PORTS[self.port].lacks()
+        if all(map(importlib.util.find_spec, self.needs)):
+            return ""
+        packages = ["pillow" if package == "PIL" else package for package in self.needs]
+        return f"needs {', '.join(packages)}; try: pip install {' '.join(packages)}"
 
 
 def _keras(backend: str, package: str) -> Known:
@@ -52,13 +68,14 @@ KNOWN: Final = MappingProxyType(
         "keras-fit-torch": _keras("torch", "torch"),
         "keras-fit-tensorflow": _keras("tensorflow", "tensorflow"),
         "keras-fit-jax": _keras("jax", "jax"),
+        "dl4j-layer": Known("vae_rosetta.benchmarks.peers.dl4j_layer", port="java"),
     }
 )
 
 
 def installed() -> list[str]:
     """The peers whose packages are installed, without importing them."""
-    return [name for name, known in KNOWN.items() if all(map(importlib.util.find_spec, known.needs))]
+    return [name for name, known in KNOWN.items() if not known.lacks()]
 
 
 def choose(names: Sequence[str], *, everyone: bool) -> list[str]:
@@ -68,14 +85,18 @@ def choose(names: Sequence[str], *, everyone: bool) -> list[str]:
         ModuleNotFoundError: one of `names` is not installed.
         ValueError: one of `names` is not known.
     """
-    present = installed()
     for name in names:
         if name not in KNOWN:
             raise ValueError(f"--peer: got {name!r}; expected one of {', '.join(KNOWN)}")
-        if name not in present:
-            needs = ["pillow" if package == "PIL" else package for package in KNOWN[name].needs]
-            raise ModuleNotFoundError(f"--peer: {name!r} needs {', '.join(needs)}; try: pip install {' '.join(needs)}")
-    return list(dict.fromkeys(names)) or (present if everyone else [])
+        if lacks := KNOWN[name].lacks():
+            raise ModuleNotFoundError(f"--peer: {name!r} {lacks}")
+    usual = [name for name in installed() if not KNOWN[name].port]
+    return list(dict.fromkeys(names)) or (usual if everyone else [])
+
+
+def versions(*packages: str) -> dict[str, str]:
+    """The versions of distributions."""
+    return {package: importlib.metadata.version(package) for package in packages}
 
 
 def load(module: str) -> Peer:

@@ -9,6 +9,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from vae_rosetta.benchmarks import peers
 from vae_rosetta.shared.contract import Array
 from vae_rosetta.shared.spec import Sizes
 
@@ -45,7 +46,9 @@ def cross_entropy(x: Any, logits: Any) -> Any:
 class PeerModel:
     """See `benchmarks.peers.Peer`."""
 
-    packages = ("keras", {"tensorflow": "tensorflow", "torch": "torch"}.get(keras.backend.backend(), "jax"))
+    versions = peers.versions(
+        "keras", {"tensorflow": "tensorflow", "torch": "torch"}.get(keras.backend.backend(), "jax")
+    )
     differs = (
         "the mean over the batch is minimised, by Keras' Adam, which adds epsilon before the bias correction; initial "
         "weights by Glorot; Keras' own random numbers"

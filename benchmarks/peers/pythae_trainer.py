@@ -14,6 +14,7 @@ from pythae.models.nn import BaseDecoder, BaseEncoder
 from pythae.trainers import BaseTrainer, BaseTrainerConfig
 from torch import Tensor, nn
 
+from vae_rosetta.benchmarks import peers
 from vae_rosetta.shared.contract import Array
 from vae_rosetta.shared.spec import Sizes
 
@@ -55,7 +56,7 @@ class Decoder(BaseDecoder):
 class PeerModel:
     """See `benchmarks.peers.Peer`."""
 
-    packages = ("pythae", "torch")
+    versions = peers.versions("pythae", "torch")
     differs = (
         "the mean over the batch is minimised, of cross-entropy on probabilities, each log clamped at -100; PyTorch's "
         "own random numbers"

@@ -13,6 +13,7 @@ from PIL import Image
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from vae_rosetta.benchmarks import peers
 from vae_rosetta.benchmarks.peers import pytorch_tensors
 from vae_rosetta.shared.contract import Array
 
@@ -40,7 +41,7 @@ class Pictures(Dataset[tuple[Tensor, int]]):
 class PeerModel(pytorch_tensors.PeerModel):
     """See `benchmarks.peers.Peer`."""
 
-    packages = ("torch", "pillow")
+    versions = peers.versions("torch", "pillow")
     differs = (
         f"{pytorch_tensors.PeerModel.differs}; pixels are of 8 bits, each picture is made a tensor when it is needed"
     )

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.utils.data import DataLoader, Dataset, TensorDataset
 
+from vae_rosetta.benchmarks import peers
 from vae_rosetta.shared.contract import Array
 from vae_rosetta.shared.spec import Sizes
 
@@ -47,7 +48,7 @@ def objective(probabilities: Tensor, x: Tensor, mu: Tensor, logvar: Tensor) -> T
 class PeerModel:
     """See `benchmarks.peers.Peer`."""
 
-    packages: tuple[str, ...] = ("torch",)
+    versions = peers.versions("torch")
     differs = "cross-entropy on probabilities, each log clamped at -100; PyTorch's own random numbers"
 
     def __init__(self, device: str = "cpu") -> None:

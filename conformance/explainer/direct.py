@@ -48,7 +48,7 @@ def direct_findings(seen: Seen, params: Tensors, sizes: Sizes) -> Iterator[Findi
 def own_noise(seen: Seen, params: Tensors) -> Finding | None:
     """Latents that another noise explains: standard normals, which are not those that were given.
 
-    This is a matter of statistics, and says little of few numbers. It comes after all causes that account for an answer.
+    This is a matter of statistics, and says little of few numbers. It comes after all other causes.
     """
     if seen.vector.operation not in ("forward", "reparameterize") or "z" not in seen.wrong:
         return None

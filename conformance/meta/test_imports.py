@@ -31,11 +31,13 @@ def _rules() -> dict[str, set[str]]:
         "benchmarks/gpu": {"shared", "conformance", "benchmarks", "implementations"},  # the rows, too
         "benchmarks/gpu/cuda.py": {"torch"},
         "benchmarks/gpu/products.py": {"shared", "benchmarks", "implementations", "torch"},
-        "benchmarks/peers/keras_fit.py": {"shared", "keras"},
-        "benchmarks/peers/pythae_trainer.py": {"shared", "torch"},
+        "benchmarks/peers/__init__.py": {"shared", "implementations"},  # the rows: whose program a peer is in
+        "benchmarks/peers/dl4j_layer.py": {"shared", "implementations"},
+        "benchmarks/peers/keras_fit.py": {"shared", "benchmarks", "keras"},
+        "benchmarks/peers/pythae_trainer.py": {"shared", "benchmarks", "torch"},
         "benchmarks/peers/pytorch_compiled.py": {"shared", "benchmarks", "torch"},
         "benchmarks/peers/pytorch_listing.py": {"shared", "benchmarks", "torch"},
-        "benchmarks/peers/pytorch_tensors.py": {"shared", "torch"},
+        "benchmarks/peers/pytorch_tensors.py": {"shared", "benchmarks", "torch"},
         "benchmarks/profiles/xla.py": {"benchmarks", "jax"},
         "applications": {"shared", "implementations", "applications"},
         "applications/cli.py": {"shared", "applications", "conformance", "benchmarks"},  # every command, by its name

@@ -120,8 +120,9 @@ def test_peers_do_not_compute_in_bfloat16() -> None:
 
 PEER = """
 import time
+import numpy as np
 class PeerModel:
-    packages = ("numpy",)
+    versions = {"numpy": np.__version__}
     differs = "it only sleeps"
     def start(self, x, batch):
         self.batch = batch
@@ -142,7 +143,7 @@ def test_peers_are_measured_beside_the_backends(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     (tmp_path / "lazy_peer.py").write_text(PEER, encoding="utf-8")
-    monkeypatch.setattr(peers, "KNOWN", {"lazy": peers.Known("lazy_peer", ())})
+    monkeypatch.setattr(peers, "KNOWN", {"lazy": peers.Known("lazy_peer")})
     plan = replace(TINY, target=12.0, target_repetitions=2)
     found = results.report(measure("vae_rosetta.shared.oracle", plan=plan, peer_names=["lazy"]))
     jsonschema.Draft202012Validator(schema).validate(found)
