@@ -5,8 +5,8 @@ import java.util.Map;
 /**
  * A loaded model: {@code FullModel} of {@code shared/contract.py}. Arguments have been checked, and are never changed.
  *
- * <p>Arguments are F32 or F64, whatever the model's dtype; results are of the model's dtype. Symbols: B images, D pixels, L
- * latents, N images in a data set, K steps. Losses are in nats.
+ * <p>Arguments are F32 or F64, whatever the model's dtype; results are of the model's dtype. Symbols: B images, D
+ * pixels, L latents, N images in a data set, K steps. Losses are in nats.
  */
 public interface Model extends AutoCloseable {
   /** The parameters of q(z|x), (B, L) each. */

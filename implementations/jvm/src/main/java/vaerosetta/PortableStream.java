@@ -8,10 +8,10 @@ import java.util.stream.IntStream;
 /**
  * The portable random stream: the same seed means the same numbers in every framework and language.
  *
- * <p>Block j of stream (seed, purpose, index) is Philox4x64-10 of the counter words (j, 0, index, 0) under the key words
- * (seed, purpose): four 64-bit words. Word n of a stream is word n mod 4 of block n / 4. (Salmon et al., "Parallel random
- * numbers: as easy as 1, 2, 3", SC11.) Uniforms, normals and permutations are made of words as the specification says; it
- * is random-access, so that a run resumes at any step.
+ * <p>Block j of stream (seed, purpose, index) is Philox4x64-10 of the counter words (j, 0, index, 0) under the key
+ * words (seed, purpose): four 64-bit words. Word n of a stream is word n mod 4 of block n / 4. (Salmon et al.,
+ * "Parallel random numbers: as easy as 1, 2, 3", SC11.) Uniforms, normals and permutations are made of words as the
+ * specification says; it is random-access, so that a run resumes at any step.
  */
 public final class PortableStream {
   private static final long MULTIPLIER_0 = 0xD2E7470EE14C6C93L;

@@ -46,7 +46,8 @@ final class PortableStreamTest {
               new Sizes(sizes.get(0).asInt(), sizes.get(1).asInt(), sizes.get(2).asInt()));
       var expected = SafeTensors.read(file).tensors();
       assertEquals(10, drawn.size());
-      drawn.forEach((name, tensor) -> assertArrayEquals(expected.get("expected." + name).floats(), tensor.floats(), name));
+      drawn.forEach(
+          (name, tensor) -> assertArrayEquals(expected.get("expected." + name).floats(), tensor.floats(), name));
       return;
     }
     long seed = Long.parseUnsignedLong(arguments.get("seed").asText());
@@ -55,7 +56,8 @@ final class PortableStreamTest {
     int count = arguments.get("count").asInt();
     var purpose = Purpose.values()[arguments.get("purpose").asInt() - 1];
     switch (arguments.get("kind").asText()) {
-      case "words" -> assertArrayEquals(lastWords(file, count), PortableStream.words(seed, purpose, index, count, start));
+      case "words" -> assertArrayEquals(
+          lastWords(file, count), PortableStream.words(seed, purpose, index, count, start));
       case "uniform" -> assertArrayEquals(
           expected(file, "uniform").doubles(), PortableStream.uniform(seed, purpose, index, count, start));
       case "normal" -> assertArrayEquals(

@@ -12,7 +12,7 @@ import org.nd4j.linalg.schedule.ISchedule;
 import vaerosetta.AdamLoop;
 
 /**
- * Algorithm 1 of Kingma & Ba 2015 as an updater of ND4J: {@code new NeuralNetConfiguration.Builder().updater(new Adam())}.
+ * Algorithm 1 of Kingma & Ba 2015 as an updater of ND4J: {@code NeuralNetConfiguration.Builder.updater(new Adam())}.
  *
  * <p>ND4J's own {@link org.nd4j.linalg.learning.config.Adam} is the variant that the paper calls epsilon-hat: it adds
  * epsilon before the bias correction of v. It also takes 1 - 0.999 in float32, which is off by 1.3e-5 of its value.
@@ -56,7 +56,7 @@ public final class Adam implements IUpdater {
   /** @throws UnsupportedOperationException always: the constants are the specification's */
   @Override
   public void setLrAndSchedule(double lr, ISchedule lrSchedule) {
-    throw new UnsupportedOperationException("lr: got " + lr + "; expected no call, since it is always " + LEARNING_RATE);
+    throw new UnsupportedOperationException("lr: got " + lr + "; expected no call: it is always " + LEARNING_RATE);
   }
 
   @Override
@@ -117,7 +117,8 @@ public final class Adam implements IUpdater {
       double t = iteration + 1.0;
       double root = Math.sqrt(1 - Math.pow(AdamLoop.BETA2, t));
       double step = LEARNING_RATE * root / (1 - Math.pow(AdamLoop.BETA1, t));
-      // lr m / (1 - beta1^t) / (sqrt(v / (1 - beta2^t)) + epsilon), with the root of 1 - beta2^t above and below the line.
+      // lr m / (1 - beta1^t) / (sqrt(v / (1 - beta2^t)) + epsilon), with the root of 1 - beta2^t above and below the
+      // line.
       if (gradient.dataType() == DataType.FLOAT) {
         AdamLoop.update(floats(gradient), floats(m), floats(v), (float) step, (float) (EPSILON * root));
       } else {

@@ -17,11 +17,12 @@ import vaerosetta.Tensor;
 
 /** The contract around {@link VAE}: tensors of Java's heap in, tensors of Java's heap out. */
 public final class Dl4jBackend implements Backend {
-  private static final Random RANDOM = Nd4j.getRandomFactory().getNewRandomInstance(); // not the caller's Nd4j.getRandom()
+  private static final Random RANDOM = Nd4j.getRandomFactory().getNewRandomInstance(); // not that of the whole process
 
   static {
-    // ND4J's own threads go on spinning for milliseconds after each of its operations, on the cores on which OpenBLAS then
-    // makes a product with threads of its own. Products are where the time goes: they alone get more than one thread.
+    // ND4J's own threads go on spinning for milliseconds after each of its operations, on the cores on which OpenBLAS
+    // then makes a product with threads of its own. Products are where the time goes: they alone get more than one
+    // thread.
     Nd4j.getEnvironment().setMaxMasterThreads(1);
   }
 

@@ -26,13 +26,13 @@ import vaerosetta.Sizes;
 import vaerosetta.Tensor;
 
 /**
- * Deeplearning4j's own {@code VariationalAutoencoder} layer, as a program to be graded: what of it is not the specification.
- * It is evidence for README.md, and no port.
+ * Deeplearning4j's own {@code VariationalAutoencoder} layer, as a program to be graded: what of it is not the
+ * specification. It is evidence for README.md, and no port.
  *
- * <p>It is set up as near to the specification as its options allow: Bernoulli on a sigmoid (its default is a Gaussian on
- * tanh), relu, no division by the batch's size, ND4J's Adam. Its gradients and its training draw their noise inside: what a
- * request gives is not used there, because there is nowhere to give it. What it computes only within a step (logvar, z, the
- * KL) is written here as the layer writes it. Arrays are left to the garbage collector.
+ * <p>It is set up as near to the specification as its options allow: Bernoulli on a sigmoid (its default is a Gaussian
+ * on tanh), relu, no division by the batch's size, ND4J's Adam. Its gradients and its training draw their noise inside:
+ * what a request gives is not used there, because there is nowhere to give it. What it computes only within a step
+ * (logvar, z, the KL) is written here as the layer writes it. Arrays are left to the garbage collector.
  */
 public final class OwnLayer implements Backend {
   private final Dl4jBackend port = new Dl4jBackend();
@@ -116,7 +116,8 @@ public final class OwnLayer implements Backend {
       var logits = logits(reparameterize(mu, logvar, array(noise)));
       int rows = x.shape()[0];
       return new Losses(
-          Tensors.tensor(bernoulli.exampleNegLogProbability(images, logits), rows), Tensors.tensor(kl(mu, logvar), rows));
+          Tensors.tensor(bernoulli.exampleNegLogProbability(images, logits), rows),
+          Tensors.tensor(kl(mu, logvar), rows));
     }
 
     @Override
@@ -231,7 +232,9 @@ public final class OwnLayer implements Backend {
       return NDArrayIndex.interval(block.getParamOffsetStart(), block.getParamOffsetEnd());
     }
 
-    /** The layer's vector has the canonical order, and its weights, (in, out) in 'f' order, are (out, in) in 'c' order. */
+    /**
+     * The layer's vector has the canonical order, and its weights, (in, out) in 'f' order, are (out, in) in 'c' order.
+     */
     private Map<String, INDArray> byName(INDArray vector) {
       var views = new LinkedHashMap<String, INDArray>();
       var flat = vector.reshape(vector.length());

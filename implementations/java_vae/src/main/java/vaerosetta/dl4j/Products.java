@@ -13,9 +13,9 @@ import org.nd4j.linalg.factory.Nd4j;
 /**
  * The matrix products of a training step and nothing else, for the benchmark: ND4J's own limit.
  *
- * <p>Each argument is a product, {@code rows,inner,columns,turnedA,turnedB}: (rows, inner) times (inner, columns), where a
- * factor that is turned is the transpose of what lies in memory in C order. The first line on stdout is the version. Every
- * line on stdin is answered, when all products have been made once, by the line {@code done}.
+ * <p>Each argument is a product, {@code rows,inner,columns,turnedA,turnedB}: (rows, inner) times (inner, columns),
+ * where a factor that is turned is the transpose of what lies in memory in C order. The first line on stdout is the
+ * version. Every line on stdin is answered, when all products have been made once, by the line {@code done}.
  */
 final class Products {
   private Products() {}

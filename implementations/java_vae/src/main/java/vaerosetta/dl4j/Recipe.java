@@ -11,8 +11,8 @@ import vaerosetta.Sizes;
 import vaerosetta.Tensor;
 
 /**
- * Training from a seed, as {@code shared/recipe.py} does: initial weights, the order of images and their noise come from the
- * portable stream, so that the same seed and data give the training curve of every other port.
+ * Training from a seed, as {@code shared/recipe.py} does: initial weights, the order of images and their noise come
+ * from the portable stream, so that the same seed and data give the training curve of every other port.
  */
 public final class Recipe {
   private Recipe() {}
@@ -32,7 +32,7 @@ public final class Recipe {
    * @throws IllegalArgumentException images of another shape or dtype or not in [0, 1], a count below 1
    */
   public static double[] fit(VAE vae, INDArray x, long seed, int epochs, int batchSize) {
-    vae.images("x", x);
+    vae.checkImages("x", x);
     var losses = new double[Checks.count("epochs", epochs, 1)];
     int images = Math.toIntExact(x.size(0));
     int batch = Math.min(Checks.count("batchSize", batchSize, 1), images);
@@ -42,11 +42,12 @@ public final class Recipe {
         int[] order = Arrays.stream(PortableStream.permutation(seed, Purpose.ORDER, epoch, images))
             .mapToInt(Math::toIntExact).toArray();
         float[] normals = PortableStream.normal(seed, Purpose.NOISE, epoch, images * vae.latentDim, 0);
-        try (var noise = Tensors.array(Tensor.of(normals, images, vae.latentDim), vae.dtype)) { // (N, L), as in the order
+        try (var noise = Tensors.array(Tensor.of(normals, images, vae.latentDim), vae.dtype)) { // (N, L)
           for (int start = 0; start < images; start += batch) {
             int end = Math.min(start + batch, images);
-            var rows = noise.get(NDArrayIndex.interval(start, end), NDArrayIndex.all());
-            losses[epoch] += (end - start == batch ? step : last).update(x, Arrays.copyOfRange(order, start, end), rows);
+            var rows = noise.get(NDArrayIndex.interval(start, end), NDArrayIndex.all()); // (B, L)
+            var chosen = Arrays.copyOfRange(order, start, end);
+            losses[epoch] += (chosen.length == batch ? step : last).update(x, chosen, rows);
           }
         }
         losses[epoch] /= images;

@@ -13,15 +13,15 @@ import org.nd4j.linalg.ops.transforms.Transforms;
 
 /**
  * A training step of the backend by hand: forward and backward pass of {@link VAE#negativeElbo} over B images, from the
- * weights of the two networks to their gradient views. {@link VAE#gradients} does the same through the networks; the suite
- * holds both to the same vectors.
+ * weights of the two networks to their gradient views. {@link VAE#gradients} does the same through the networks; the
+ * suite holds both to the same vectors.
  *
- * <p>A {@link MultiLayerNetwork} makes the product of each layer twice, in the forward and again in the backward pass, and
- * also the derivative by the images, which nobody wants: 16 products instead of 11. It makes many of them in one order of
- * memory and copies them to the other. Here memory is made once, and no product is copied.
+ * <p>A {@link MultiLayerNetwork} makes the product of each layer twice, in the forward and again in the backward pass,
+ * and also the derivative by the images, which nobody wants: 16 products instead of 11. It makes many of them in one
+ * order of memory and copies them to the other. Here memory is made once, and no product is copied.
  *
- * <p>Symbols: B images, D pixels, H hidden units, L latents. Weights are (in, out). What is (B, L) or (B, 2 L) lies in 'f'
- * order, by columns, so that mu and logvar are two parts of one array without gaps.
+ * <p>Symbols: B images, D pixels, H hidden units, L latents. Weights are (in, out). What is (B, L) or (B, 2 L) lies in
+ * 'f' order, by columns, so that mu and logvar are two parts of one array without gaps.
  */
 final class Step implements AutoCloseable {
   private final VAE vae;
@@ -119,8 +119,8 @@ final class Step implements AutoCloseable {
   }
 
   /**
-   * One step of Adam on B rows of images (N, D), with noise (B, L) for them. Returns the objective, summed over the batch, as
-   * it was before.
+   * One step of Adam on B rows of images (N, D), with noise (B, L) for them. Returns the objective, summed over the
+   * batch, as it was before.
    */
   double update(INDArray images, int[] rows, INDArray noise) {
     Nd4j.pullRows(images, x, 1, rows);

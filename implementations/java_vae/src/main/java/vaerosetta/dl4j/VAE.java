@@ -20,9 +20,10 @@ import org.nd4j.linalg.ops.transforms.Transforms;
 /**
  * The classic VAE on Deeplearning4j: two networks, trained through external errors.
  *
- * <p>This file and {@code Adam.java} stand alone: copy them, and they work beside nothing but Deeplearning4j. Symbols: B
- * images, D pixels, H hidden units, L latents. Arguments are never changed. Arrays lie outside Java's heap: whoever gets
- * one may close it, and what is not closed lives until the garbage collector finds it.
+ * <p>This file, {@code Adam.java} and {@code AdamLoop.java} stand alone: copy them, and they work beside nothing but
+ * Deeplearning4j. Symbols: B images, D pixels, H hidden units, L latents. Arguments are never changed. Arrays lie
+ * outside Java's heap: whoever gets one may close it, and what is not closed lives until the garbage collector finds
+ * it.
  */
 public final class VAE implements AutoCloseable {
   /** q(z|x): images (B, D) to the mean and the log-variance of a normal distribution, side by side, (B, 2 L). */
@@ -61,7 +62,8 @@ public final class VAE implements AutoCloseable {
   }
 
   /**
-   * Initial weights and biases are uniform in +-1/sqrt(fan_in), drawn by ND4J: {@code Nd4j.getRandom().setSeed} fixes them.
+   * Initial weights and biases are uniform in +-1/sqrt(fan_in), drawn by ND4J: {@code Nd4j.getRandom().setSeed} fixes
+   * them.
    *
    * @param inputDim D
    * @param latentDim L
@@ -129,8 +131,8 @@ public final class VAE implements AutoCloseable {
   }
 
   /**
-   * x (B, D), noise (B, L) or null -> the two terms of the negative ELBO, reconstruction (B,) and kl (B,), on logits: what
-   * training minimises.
+   * x (B, D), noise (B, L) or null -> the two terms of the negative ELBO, reconstruction (B,) and kl (B,), on logits:
+   * what training minimises.
    */
   public Losses negativeElbo(INDArray x, INDArray noise) {
     try (var q = encode(x);
@@ -152,7 +154,9 @@ public final class VAE implements AutoCloseable {
     }
   }
 
-  /** Cross-entropy of images x (B, D) and logits (B, D), per image (B,): softplus(l) - x l, exact at any finite logit. */
+  /**
+   * Cross-entropy of images x (B, D) and logits (B, D), per image (B,): softplus(l) - x l, right at any finite logit.
+   */
   public static INDArray crossEntropy(INDArray logits, INDArray x) {
     try (var one = Nd4j.scalar(logits.dataType(), 1);
         var terms = Nd4j.loss().sigmoidCrossEntropy(x, logits, one, LossReduce.NONE, 0)) { // (B, D)
@@ -161,10 +165,11 @@ public final class VAE implements AutoCloseable {
   }
 
   /**
-   * The common published loss on probabilities, summed over the batch, each log clamped at -100: reconX and x (B, D), mu and
-   * logvar (B, L).
+   * The common published loss on probabilities, summed over the batch, each log clamped at -100: reconX and x (B, D),
+   * mu and logvar (B, L).
    *
-   * <p>Where a pixel saturates, that clamp loses the gradient: {@link #negativeElbo} works on logits, and training uses it.
+   * <p>Where a pixel saturates, that clamp loses the gradient: {@link #negativeElbo} works on logits, and training uses
+   * it.
    */
   public static double lossFunction(INDArray reconX, INDArray x, INDArray mu, INDArray logvar) {
     try (var log = Transforms.max(Transforms.log(reconX), -100, false);
@@ -186,7 +191,8 @@ public final class VAE implements AutoCloseable {
    *
    * @param data features (B, D), or of any shape of D elements an image, in [0, 1]
    * @param noise (B, L) for each batch, where two runs are to be the same; null where ND4J's generator shall draw it
-   * @throws IllegalArgumentException data without a batch, features of another size or not in [0, 1], noise that ends early
+   * @throws IllegalArgumentException data without a batch, features of another size or not in [0, 1], noise that ends
+   *     early
    */
   public double train(DataSetIterator data, Iterator<INDArray> noise) {
     double total = 0;
@@ -210,20 +216,21 @@ public final class VAE implements AutoCloseable {
   }
 
   /**
-   * One step of Adam on images x (B, D) with noise (B, L), or with ND4J's where that is null. Returns the objective, summed
-   * over the batch, as it was before.
+   * One step of Adam on images x (B, D) with noise (B, L), or with ND4J's where that is null. Returns the objective,
+   * summed over the batch, as it was before.
    *
    * @throws IllegalArgumentException another shape or dtype, or pixels that are not in [0, 1]
    */
   public double update(INDArray x, INDArray noise) {
-    images("x", x);
+    checkImages("x", x);
     double objective = gradients(x, noise);
     networks().forEach(VAE::apply);
     return objective;
   }
 
   /**
-   * Gradients of the objective, summed over the batch, into the gradient views of the two networks; returns the objective.
+   * Gradients of the objective, summed over the batch, into the gradient views of the two networks; returns the
+   * objective.
    *
    * <p>Each network gets the derivative of what it put out, its external error, and gives that of its input.
    */
@@ -237,9 +244,9 @@ public final class VAE implements AutoCloseable {
         var kl = klDivergence(q.mu(), q.logvar()); // (B,)
         var dLogits = Transforms.sigmoid(logits).subi(x); // (B, D)
         var dZ = backpropagate(decoder, dLogits); // (B, L)
-        var dMu = dZ.add(q.mu());
-        // 1/2 (dz noise sigma + sigma^2 - 1)
+        var dMu = dZ.add(q.mu()); // before dZ is overwritten
         var sigma = Transforms.exp(q.logvar().div(2), false);
+        // 1/2 (dz noise sigma + sigma^2 - 1)
         var dLogvar = dZ.muli(noise).muli(sigma).addi(sigma.muli(sigma)).subi(1).muli(0.5);
         var dBoth = Nd4j.concat(1, dMu, dLogvar)) { // (B, 2 L)
       backpropagate(encoder, dBoth).close();
@@ -253,7 +260,9 @@ public final class VAE implements AutoCloseable {
     return network.feedForward(true, false).get(network.getnLayers());
   }
 
-  /** The derivative of the objective by the network's output -> by its input; the gradients go to the network's view. */
+  /**
+   * The derivative of the objective by the network's output -> by its input; the gradients go to the network's view.
+   */
   private static INDArray backpropagate(MultiLayerNetwork network, INDArray error) {
     var dInput = network.backpropGradient(error, null).getSecond();
     network.getLayer(1).input().close(); // the hidden units, kept for this
@@ -308,7 +317,7 @@ public final class VAE implements AutoCloseable {
     return value;
   }
 
-  void images(String name, INDArray x) {
+  void checkImages(String name, INDArray x) {
     matrix(name, x, inputDim);
     double low = x.minNumber().doubleValue();
     double high = x.maxNumber().doubleValue();

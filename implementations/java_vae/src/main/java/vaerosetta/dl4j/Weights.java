@@ -14,7 +14,8 @@ import vaerosetta.Tensor;
  * What a {@link VAE} holds, under the canonical names: how weights and training states go to other ports and come back.
  *
  * <p>Nothing is transposed. A weight of Deeplearning4j is (in, out) in 'f' order, which is (out, in) in 'c' order, the
- * canonical one; so is the columns' first half of the encoder's last layer the weight of mu, and the other that of logvar.
+ * canonical one. In the encoder's last layer, the first half of the outputs is mu and the second is logvar, so the
+ * first half of the weight's memory is the weight of mu.
  */
 public final class Weights {
   private Weights() {}
