@@ -191,7 +191,8 @@ def exchange(session: nox.Session) -> None:
 @nox.session
 def bench(session: nox.Session) -> None:
     """Training and generation speed of all three, measured in turn; `nox -s bench -- --help` is the protocol."""
-    install(session, "all", groups=("peers",))
+    named = [word for word in session.posargs if word in PORTS and word in PROJECT["project"]["optional-dependencies"]]
+    install(session, "all", *named, groups=("peers",))
     session.run("python", "-m", "vae_rosetta.benchmarks", *session.posargs, env=QUIET_TENSORFLOW)
 
 
