@@ -19,7 +19,8 @@ import vaerosetta.Tensor;
 public final class Dl4jBackend implements Backend {
   private static final Random RANDOM = Nd4j.getRandomFactory().getNewRandomInstance(); // not that of the whole process
 
-  static {
+  /** For the whole process, lets ND4J itself have one thread only. */
+  public Dl4jBackend() {
     // ND4J's own threads go on spinning for milliseconds after each of its operations, on the cores on which OpenBLAS
     // then makes a product with threads of its own. Products are where the time goes: they alone get more than one
     // thread.
@@ -28,9 +29,13 @@ public final class Dl4jBackend implements Backend {
 
   @Override
   public Map<String, String> describe() {
+    return describe("dl4j");
+  }
+
+  static Map<String, String> describe(String framework) {
     var environment = Nd4j.getExecutioner().getEnvironmentInformation();
     return Map.of(
-        "framework", "dl4j",
+        "framework", framework,
         "version", version(),
         "device", "cpu",
         "precision", "float32 matrix products: " + environment.getProperty("blas.vendor"),

@@ -14,6 +14,11 @@ import org.deeplearning4j.nn.weights.WeightInit;
 import org.deeplearning4j.nn.workspace.LayerWorkspaceMgr;
 import org.nd4j.linalg.activations.Activation;
 import org.nd4j.linalg.api.buffer.DataType;
+import org.nd4j.linalg.api.memory.conf.WorkspaceConfiguration;
+import org.nd4j.linalg.api.memory.enums.AllocationPolicy;
+import org.nd4j.linalg.api.memory.enums.LearningPolicy;
+import org.nd4j.linalg.api.memory.enums.ResetPolicy;
+import org.nd4j.linalg.api.memory.enums.SpillPolicy;
 import org.nd4j.linalg.api.ndarray.INDArray;
 import org.nd4j.linalg.factory.Nd4j;
 import org.nd4j.linalg.indexing.NDArrayIndex;
@@ -32,11 +37,9 @@ import vaerosetta.Tensor;
  * <p>It is set up as near to the specification as its options allow: Bernoulli on a sigmoid (its default is a Gaussian
  * on tanh), relu, no division by the batch's size, ND4J's Adam. Its gradients and its training draw their noise inside:
  * what a request gives is not used there, because there is nowhere to give it. What it computes only within a step
- * (logvar, z, the KL) is written here as the layer writes it. Arrays are left to the garbage collector.
+ * (logvar, z, the KL) is written here as the layer writes it. ND4J's threads are as it sets them itself.
  */
 public final class OwnLayer implements Backend {
-  private final Dl4jBackend port = new Dl4jBackend();
-
   /** @throws IOException a request cannot be read or a response not written */
   public static void main(String[] args) throws IOException {
     Server.run(new OwnLayer(), args);
@@ -44,9 +47,7 @@ public final class OwnLayer implements Backend {
 
   @Override
   public Map<String, String> describe() {
-    var about = new LinkedHashMap<>(port.describe());
-    about.put("framework", "dl4j-own-layer");
-    return about;
+    return Dl4jBackend.describe("dl4j-own-layer");
   }
 
   @Override
@@ -56,6 +57,15 @@ public final class OwnLayer implements Backend {
 
   private static final class Loaded implements Model {
     private static final LayerWorkspaceMgr NONE = LayerWorkspaceMgr.noWorkspaces();
+    private static final WorkspaceConfiguration MEMORY =
+        WorkspaceConfiguration.builder()
+            .overallocationLimit(0.02)
+            .policyLearning(LearningPolicy.OVER_TIME)
+            .cyclesBeforeInitialization(2)
+            .policyReset(ResetPolicy.BLOCK_LEFT)
+            .policySpill(SpillPolicy.REALLOCATE)
+            .policyAllocation(AllocationPolicy.OVERALLOCATE)
+            .build();
     private final BernoulliReconstructionDistribution bernoulli =
         new BernoulliReconstructionDistribution(Activation.SIGMOID);
     private final Sizes sizes;
@@ -142,9 +152,7 @@ public final class OwnLayer implements Backend {
       for (int k = 0; k < objectives.length; k++) {
         int start = k * rows;
         int[] chosen = IntStream.range(start, start + rows).map(i -> (int) order.longs()[i]).toArray();
-        objectives[k] = score(Nd4j.pullRows(images, 1, chosen)) * rows;
-        updater.update(layer, layer.gradient(), steps++, 0, rows, NONE);
-        layer.params().subi(layer.getGradientsViewArray().reshape(layer.params().shape()));
+        objectives[k] = step(Nd4j.pullRows(images, 1, chosen)) * rows;
       }
       return Tensors.tensor(objectives, dtype, objectives.length);
     }
@@ -182,6 +190,17 @@ public final class OwnLayer implements Backend {
     public Tensor generate(int n, long seed) {
       Nd4j.getRandom().setSeed(seed);
       return tensor(layer.generateAtMeanGivenZ(Nd4j.randn(dtype, n, sizes.latentDim())));
+    }
+
+    /** What {@code MultiLayerNetwork.pretrainLayer} does, in a workspace as there. */
+    @SuppressWarnings("try") // the workspace is not named again
+    private double step(INDArray images) {
+      try (var memory = Nd4j.getWorkspaceManager().getAndActivateWorkspace(MEMORY, "OWN_LAYER")) {
+        double score = score(images);
+        updater.update(layer, layer.gradient(), steps++, 0, (int) images.size(0), NONE);
+        layer.params().subi(layer.getGradientsViewArray().reshape(layer.params().shape()));
+        return score;
+      }
     }
 
     /** The layer's objective, averaged over the batch; its gradients, of the sum, go to its view. */
