@@ -36,11 +36,12 @@
   (let [t (inc (long steps))
         ;; lr m / (1 - beta1^t) / (sqrt(v / (1 - beta2^t)) + epsilon), with the root of 1 - beta2^t above and below
         root (Math/sqrt (- 1.0 (Math/pow AdamLoop/BETA2 t)))
-        step (/ (* learning-rate root) (- 1.0 (Math/pow AdamLoop/BETA1 t)))]
+        step (/ (* learning-rate root) (- 1.0 (Math/pow AdamLoop/BETA1 t)))
+        epsilon (* epsilon root)]
     (if (= (.dataType parameters) DataType/FLOAT)
       (AdamLoop/update (.asNioFloat (.data gradient)) (.asNioFloat (.data m)) (.asNioFloat (.data v))
-                       (float step) (float (* epsilon root)))
+                       (float step) (float epsilon))
       (AdamLoop/update (.asNioDouble (.data gradient)) (.asNioDouble (.data m)) (.asNioDouble (.data v))
-                       (double step) (double (* epsilon root))))
+                       (double step) (double epsilon)))
     (.subi parameters gradient)
     {:m m :v v :steps t}))
