@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from vae_rosetta.applications.interrupts import interrupts_held
+from vae_rosetta.implementations.ports import PORTS
 from vae_rosetta.implementations.ports import backend as backend_module
 from vae_rosetta.shared.contract import Backend, FullModel, Tensors
 
@@ -16,7 +17,12 @@ def load_backend(name: str) -> Backend:
 
     Raises:
         ImportError, ValueError: see `ports.backend`.
+        OSError: its program cannot be built.
     """
+    if name in PORTS and PORTS[name].program is not None and not PORTS[name].lacks():
+        from vae_rosetta.implementations import programs
+
+        programs.built(PORTS[name])  # shows how it goes on, and can be interrupted
     with interrupts_held(), _quiet():  # a framework's C++ code may swallow the KeyboardInterrupt, or die of it
         return backend_module(name)
 

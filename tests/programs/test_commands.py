@@ -1,5 +1,8 @@
 """A port in another language as `--backend`: its program in the commands of `vae`."""
 
+import os
+import re
+import subprocess
 import sys
 from pathlib import Path
 
@@ -98,3 +101,18 @@ def test_program_that_ends_is_one_line(
     result = CliRunner().invoke(vae, [*generate, "--out", str(folder / "none.npy")])
     last = "Error: describe: the command ended with exit code 3; last line of its stderr: out of ideas\n"
     assert (result.exit_code, result.stderr) == (1, last)
+
+
+def test_build_is_shown_and_happens_once(port: Port, folder: Path, tmp_path: Path) -> None:
+    """In a process of its own, since a program that has been started is not built again."""
+    words = ["generate", "--weights", str(folder / "oracle"), "--backend", port.word, "--n", "1", "--force"]
+    command = [sys.executable, "-m", "vae_rosetta.applications", *words, "--out", str(tmp_path / "one.npy")]
+    environment = {**os.environ, "XDG_CACHE_HOME": str(tmp_path)}
+    shown = []
+    for _ in range(2):
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=600)
+        assert done.returncode == 0, done.stderr
+        shown.append(done.stderr.splitlines())
+    assert re.match(rf"{port.word}: building the port with \S+, once for these sources$", shown[0][0])
+    assert re.match(rf"{port.word}: built in \d+ s: {tmp_path}", shown[0][1])
+    assert shown[1] == []
