@@ -1,5 +1,6 @@
 """The Scala port as Spark's users meet it: an estimator and a model, from Python through Spark's own gateway."""
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
@@ -139,6 +140,18 @@ def test_bad_images_are_refused_by_number(spark: Any, jvm: Any, features: list[A
     with pytest.raises(jvm.Error) as caught:
         jvm.scala.VAE(2, 1).train(data._jdf)
     assert str(caught.value) == message
+
+
+def test_a_matrix_of_a_wrong_shape_is_refused(jvm: Any) -> None:
+    gateway = jvm.spark.sparkContext._gateway
+    zeros = gateway.new_array(gateway.jvm.double, 6)
+    matrix = gateway.jvm.breeze.linalg.DenseMatrix(2, 3, zeros)
+    with pytest.raises(jvm.Error, match=re.escape("x: got shape [2, 3]; expected [2, 784]")):
+        jvm.scala.VAE(784, 20).encoder().encode(matrix)
+    with pytest.raises(jvm.Error, match=re.escape("z: got shape [2, 3]; expected [2, 20]")):
+        jvm.scala.VAE(784, 20).decoder().decode(matrix)
+    mu = jvm.scala.VAE(3, 20).encoder().encode(matrix)._1()
+    assert (mu.rows(), mu.cols()) == (2, 20)
 
 
 def test_bad_columns_are_refused(spark: Any, jvm: Any) -> None:

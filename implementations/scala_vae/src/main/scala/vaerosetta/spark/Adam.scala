@@ -1,11 +1,13 @@
 package vaerosetta.spark
 
+import vaerosetta.AdamLoop
+
 /**
  * Adam, Algorithm 1 of Kingma & Ba 2015: epsilon is added to the root of the corrected second moment. Neither Spark nor
  * Breeze has it.
  *
  * @param m first moments, in the order of the parameters; changed by each step
- * @param v second moments
+ * @param v second moments; likewise
  * @param steps how many have been taken
  */
 final class Adam[V](val m: Array[V], val v: Array[V], var steps: Long)(implicit p: Precision[V]) {
@@ -13,27 +15,19 @@ final class Adam[V](val m: Array[V], val v: Array[V], var steps: Long)(implicit 
   /** One step: the new parameters. */
   def step(parameters: Array[V], gradient: Array[V]): Array[V] = {
     steps += 1
-    val (correction1, correction2) = (1 - math.pow(Adam.Beta1, steps.toDouble), 1 - math.pow(Adam.Beta2, steps.toDouble))
-    val updated = p.zeros(parameters.length)
-    var i = 0
-    while (i < updated.length) {
-      val g = p.get(gradient, i)
-      val first = Adam.Beta1 * p.get(m, i) + (1 - Adam.Beta1) * g
-      val second = Adam.Beta2 * p.get(v, i) + (1 - Adam.Beta2) * g * g
-      p.set(m, i, first)
-      p.set(v, i, second)
-      val change = Adam.LearningRate * (first / correction1) / (math.sqrt(second / correction2) + Adam.Epsilon)
-      p.set(updated, i, p.get(parameters, i) - change)
-      i += 1
-    }
+    val correction1 = 1 - math.pow(AdamLoop.BETA1, steps.toDouble)
+    val correction2 = math.sqrt(1 - math.pow(AdamLoop.BETA2, steps.toDouble)) // of the second moment's root
+    // m / correction1 / (sqrt(v) / correction2 + epsilon), with numerator and denominator times correction2.
+    val change = gradient.clone
+    p.adam(change, m, v, Adam.LearningRate * correction2 / correction1, Adam.Epsilon * correction2)
+    val updated = parameters.clone
+    p.subtract(updated, change)
     updated
   }
 }
 
 object Adam {
   val LearningRate = 1e-3
-  val Beta1 = 0.9
-  val Beta2 = 0.999
   val Epsilon = 1e-8
 
   /** Before the first step. */

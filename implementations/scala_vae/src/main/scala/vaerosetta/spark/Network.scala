@@ -2,7 +2,7 @@ package vaerosetta.spark
 
 import breeze.linalg.DenseMatrix
 import breeze.stats.distributions.RandBasis
-import vaerosetta.Sizes
+import vaerosetta.{Checks, Sizes}
 
 /**
  * The networks of the VAE, on Breeze: pure functions of matrices. Symbols: B images, D pixels, H hidden units, L latents.
@@ -19,6 +19,7 @@ final class Encoder[V](val fc1: Linear[V], val fc2Mu: Linear[V], val fc2Logvar: 
 
   /** x (B, D) -> mu (B, L), logvar (B, L). */
   def encode(x: DenseMatrix[V]): (DenseMatrix[V], DenseMatrix[V]) = {
+    Network.checkShape("x", x, x.rows, fc1.weight.cols)
     val hidden = Network.reluInPlace(fc1(x)) // (B, H)
     (fc2Mu(hidden), fc2Logvar(hidden))
   }
@@ -28,7 +29,10 @@ final class Encoder[V](val fc1: Linear[V], val fc2Mu: Linear[V], val fc2Logvar: 
 final class Decoder[V](val fc3: Linear[V], val fc4: Linear[V])(implicit p: Precision[V]) {
 
   /** z (B, L) -> logits (B, D). */
-  def decode(z: DenseMatrix[V]): DenseMatrix[V] = fc4(Network.reluInPlace(fc3(z)))
+  def decode(z: DenseMatrix[V]): DenseMatrix[V] = {
+    Network.checkShape("z", z, z.rows, fc3.weight.cols)
+    fc4(Network.reluInPlace(fc3(z)))
+  }
 }
 
 /**
@@ -46,8 +50,10 @@ final class Network[V](val sizes: Sizes, val parameters: Array[V])(implicit p: P
       mu: DenseMatrix[V],
       logvar: DenseMatrix[V],
       noise: Option[DenseMatrix[V]] = None): DenseMatrix[V] = {
-    val std = p.map(logvar)(it => math.exp(it / 2)) // (B, L)
-    val scaled = p.zip(std, noise.getOrElse(Network.normal(mu.rows, mu.cols)))(_ * _) // (B, L)
+    val drawn = noise.getOrElse(Network.normal(mu.rows, mu.cols)) // (B, L)
+    Network.checkShape("logvar", logvar, mu.rows, mu.cols)
+    Network.checkShape("noise", drawn, mu.rows, mu.cols)
+    val scaled = p.zip(logvar, drawn)((s, e) => math.exp(s / 2) * e) // (B, L)
     p.zip(mu, scaled)(_ + _)
   }
 
@@ -109,6 +115,7 @@ object Network {
   /** And its derivative by each logit, sigmoid(l) - x in a form without cancellation, (B, D). */
   private[spark] def crossEntropyAndSlope[V](logits: DenseMatrix[V], x: DenseMatrix[V])(
       implicit p: Precision[V]): (Array[V], DenseMatrix[V]) = {
+    checkShape("x", x, logits.rows, logits.cols)
     val (of, pixels, sums, slopes) = (p.elements(logits), p.elements(x), p.zeros(logits.rows), p.zeros(logits.size))
     var i = 0
     for (row <- sums.indices) {
@@ -130,6 +137,11 @@ object Network {
     }
     (sums, p.matrix(slopes, logits.rows, logits.cols))
   }
+
+  /** @throws IllegalArgumentException the matrix has another shape; the message names it */
+  private[spark] def checkShape(name: String, matrix: DenseMatrix[_], rows: Int, cols: Int): Unit =
+    if (matrix.rows != rows || matrix.cols != cols)
+      throw Checks.refusal(name, s"shape [${matrix.rows}, ${matrix.cols}]", s"[$rows, $cols]")
 
   /** Standard normals (rows, cols). */
   def normal[V](rows: Int, cols: Int, random: RandBasis = RandBasis.systemSeed)(

@@ -1,10 +1,12 @@
 package vaerosetta.spark
 
+import java.nio.{DoubleBuffer, FloatBuffer}
+
 import scala.jdk.CollectionConverters._
 import scala.reflect.ClassTag
 
 import breeze.linalg.DenseMatrix
-import vaerosetta.{Checks, Tensor}
+import vaerosetta.{AdamLoop, Checks, Tensor}
 
 /**
  * What a network asks of its dtype `V`: Breeze's matrix products in it, and functions of single elements, which are
@@ -29,6 +31,12 @@ sealed abstract class Precision[V](val dtype: String)(implicit val tag: ClassTag
 
   /** `total += terms`. */
   def add(total: Array[V], terms: Array[V]): Unit
+
+  /** `from -= terms`. */
+  def subtract(from: Array[V], terms: Array[V]): Unit
+
+  /** Moves both moments on, and turns the gradient into step m / (sqrt(v) + epsilon). */
+  def adam(gradient: Array[V], m: Array[V], v: Array[V], step: Double, epsilon: Double): Unit
 
   /** A Breeze product; of two transposed matrices it is in column-major order. */
   protected def product(a: DenseMatrix[V], b: DenseMatrix[V]): DenseMatrix[V]
@@ -149,6 +157,15 @@ object Precision {
         i += 1
       }
     }
+    override def subtract(from: Array[Float], terms: Array[Float]): Unit = {
+      var i = 0
+      while (i < from.length) {
+        from(i) -= terms(i)
+        i += 1
+      }
+    }
+    override def adam(gradient: Array[Float], m: Array[Float], v: Array[Float], step: Double, epsilon: Double): Unit =
+      AdamLoop.update(FloatBuffer.wrap(gradient), FloatBuffer.wrap(m), FloatBuffer.wrap(v), step.toFloat, epsilon.toFloat)
     override protected def product(a: DenseMatrix[Float], b: DenseMatrix[Float]): DenseMatrix[Float] = a * b
     override protected def toDouble(value: Float): Double = value.toDouble
   }
@@ -166,6 +183,15 @@ object Precision {
         i += 1
       }
     }
+    override def subtract(from: Array[Double], terms: Array[Double]): Unit = {
+      var i = 0
+      while (i < from.length) {
+        from(i) -= terms(i)
+        i += 1
+      }
+    }
+    override def adam(gradient: Array[Double], m: Array[Double], v: Array[Double], step: Double, epsilon: Double): Unit =
+      AdamLoop.update(DoubleBuffer.wrap(gradient), DoubleBuffer.wrap(m), DoubleBuffer.wrap(v), step, epsilon)
     override protected def product(a: DenseMatrix[Double], b: DenseMatrix[Double]): DenseMatrix[Double] = a * b
     override protected def toDouble(value: Double): Double = value
   }
