@@ -89,7 +89,7 @@ def images(jvm: Jvm, pixels: Array) -> Any:
     """Columns: number, shuffled (another order), features."""
     other = np.random.default_rng(0).permutation(len(pixels))
     rows = [(i, int(other[i]), row.tolist()) for i, row in enumerate(pixels)]
-    return jvm.spark.createDataFrame(rows, "number int, shuffled int, features array<float>")
+    return jvm.spark.createDataFrame(rows, "number int, shuffled int, features array<float>").cache()
 
 
 def fitted(
