@@ -202,12 +202,16 @@ public final class VAE implements AutoCloseable {
     }
     while (data.hasNext()) {
       var features = data.next().getFeatures();
-      var x = features.reshape(features.size(0), -1).castTo(dtype); // (B, D)
+      var flat = features.reshape(features.size(0), -1); // (B, D)
+      var x = flat.castTo(dtype);
       if (noise != null && !noise.hasNext()) {
         throw refusal("noise", "its end after " + images + " images", "noise for each batch");
       }
       total += update(x, noise == null ? null : noise.next());
       images += x.size(0);
+      if (x != flat) { // a copy, of another dtype
+        x.close();
+      }
     }
     if (images == 0) {
       throw refusal("data", "no batch", "one or more");

@@ -74,6 +74,20 @@ final class VAETest {
   }
 
   @Test
+  void imagesOfAnotherDtypeAndShapeAreTaken() {
+    var x = digits(8, 16);
+    double[] losses = new double[2];
+    for (int run = 0; run < 2; run++) {
+      var images = run == 0 ? x.castTo(DataType.DOUBLE) : x.reshape(8, 1, 4, 4);
+      try (var vae = Recipe.create(0, SIZES, DataType.DOUBLE)) {
+        var noise = List.of(Nd4j.create(new double[24], 8, 3)).iterator();
+        losses[run] = vae.train(new ListDataSetIterator<>(new DataSet(images, images).asList(), 8), noise);
+      }
+    }
+    assertEquals(losses[0], losses[1]);
+  }
+
+  @Test
   void trainingFromASeedRepeats() {
     for (var dtype : List.of(DataType.FLOAT, DataType.DOUBLE)) {
       var x = digits(50, 16).castTo(dtype);
