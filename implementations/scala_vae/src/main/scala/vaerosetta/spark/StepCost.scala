@@ -18,8 +18,9 @@ import vaerosetta.{PortableStream, Sizes}
  * {{{ java @BUILD/java.args vaerosetta.spark.StepCost 128 2048 16384 }}}
  */
 object StepCost {
-  private val Rounds = 15
-  private val WarmUp = 8
+  private val WarmUp = 5.0 // seconds
+  private val Measured = 15.0 // seconds
+  private val Least = 4 // rounds in each
 
   def main(batches: Array[String]): Unit = {
     val context = SparkBackend.context
@@ -43,14 +44,13 @@ object StepCost {
     val step = Batch(Array.range(0, batch), StreamNoise(0, 0, 0, sizes.latentDim))
     val threads = Executors.newFixedThreadPool(partitions)
     try {
-      val rounds = Seq.fill(WarmUp + Rounds) {
-        Seq(
-          milliseconds(context.runJob(blocks, (_: Iterator[Block[V]]) => ())),
-          milliseconds(exchange(context, blocks, start)),
-          milliseconds(inParallel(threads, partitions)(products(batch / partitions, new Network(sizes, start)))),
-          milliseconds(training.step(step)))
-      }
-      val least = rounds.drop(WarmUp).transpose.map(_.min)
+      def round(): Seq[Double] = Seq(
+        milliseconds(context.runJob(blocks, (_: Iterator[Block[V]]) => ())),
+        milliseconds(exchange(context, blocks, start)),
+        milliseconds(inParallel(threads, partitions)(products(batch / partitions, new Network(sizes, start)))),
+        milliseconds(training.step(step)))
+      during(WarmUp)(round())
+      val least = during(Measured)(round()).transpose.map(_.min)
       val ratio = least(3) / (least(1) + least(2))
       println(f"${p.dtype}  $partitions%10d $batch%6d ${least.map(it => f"$it%9.1f").mkString(" ")} $ratio%29.2f")
     } finally {
@@ -87,6 +87,18 @@ object StepCost {
     implicit val context: ExecutionContext = ExecutionContext.fromExecutor(threads)
     Await.result(Future.sequence(Seq.fill(count)(Future(work))), Duration.Inf)
     ()
+  }
+
+  /** Rounds until the time is over. */
+  private def during(seconds: Double)(round: => Seq[Double]): Seq[Seq[Double]] = {
+    val end = System.nanoTime + (seconds * 1e9).toLong
+    val rounds = Seq.newBuilder[Seq[Double]]
+    var count = 0
+    while (count < Least || System.nanoTime < end) {
+      rounds += round
+      count += 1
+    }
+    rounds.result()
   }
 
   private def milliseconds(work: => Any): Double = {
