@@ -1,19 +1,12 @@
 package vaerosetta.spark
 
-import java.io.IOException
-
 import org.apache.spark.launcher.JavaModuleOptions
 import vaerosetta.Server
 
 /** Answers the requests of `conformance/PROTOCOL.md`. */
 object Main {
   def main(args: Array[String]): Unit = {
-    try Server.run(new SparkBackend, args: _*)
-    catch {
-      case error @ (_: IOException | _: IllegalArgumentException) =>
-        Console.err.println(error.getMessage)
-        sys.exit(2)
-    }
+    Server.run(new SparkBackend, args: _*)
     sys.exit(0) // Spark's threads end with it
   }
 }
