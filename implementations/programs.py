@@ -27,6 +27,7 @@ def command(port: Port) -> list[str]:
     """The words that run the program of `port`, which is built if need be.
 
     Raises:
+        ModuleNotFoundError: it cannot be used here; the message says what helps.
         OSError: it cannot be built; the message quotes the build's log.
     """
     assert port.program is not None
@@ -37,8 +38,11 @@ def built(port: Port) -> Path:
     """The folder in which the program of `port` has been built: now, if it was not before. Progress goes to stderr.
 
     Raises:
+        ModuleNotFoundError: it cannot be used here; the message says what helps.
         OSError: it cannot be built; the message quotes the build's log.
     """
+    if lacks := port.lacks():
+        raise ModuleNotFoundError(f"backend: {port.word!r} {lacks}")
     cache = platformdirs.user_cache_path("vae-rosetta", appauthor=False) / "programs"
     folder = cache / f"{port.word}-{_digest(port)}"
     finished = folder / "finished"  # also the time of its last use

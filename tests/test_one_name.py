@@ -74,7 +74,7 @@ def test_every_module_has_two_names_and_one_copy() -> None:
         assert (first.__name__, first.__spec__ and first.__spec__.name) == (both[1], both[1])
     assert len(names) > 150
     assert all(short.startswith(("implementations.", "benchmarks.")) for short, _ in without)
-    assert {missing for _, missing in without} <= {*FRAMEWORKS, None}  # none of a program that has not been built
+    assert {missing for _, missing in without} <= {*FRAMEWORKS, None}  # None of a program whose tools are missing
 
 
 FIRST: Final = {

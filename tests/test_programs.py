@@ -137,6 +137,11 @@ def test_tools_that_are_missing_are_one_line_each(tools: Path) -> None:
     assert JDK.lacks() == ""
 
 
+def test_program_without_its_tool_is_one_line(tools: Path) -> None:
+    with pytest.raises(ModuleNotFoundError, match=r"^backend: 'toy' needs a Java .*: there is no javac on the PATH$"):
+        programs.command(JDK)
+
+
 def test_backend_without_its_tool_is_one_line(tools: Path) -> None:
     assert "c" not in ports.installed()
     with pytest.raises(ModuleNotFoundError, match=r"^backend: 'c' needs make: there is no make on the PATH$"):
