@@ -2,7 +2,6 @@
 
 import importlib.machinery
 import importlib.util
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -197,7 +196,7 @@ def _modules(given: tuple[str, ...]) -> list[str]:
             raise ValueError(f"MODULE: got {name!r}; expected a dotted name, as in an import statement")
         if given.count(name) > 1:
             raise ValueError(f"MODULE: got {name!r} {given.count(name)} times; expected each once")
-        if importlib.machinery.PathFinder.find_spec(name.partition(".")[0], [str(Path.cwd()), *sys.path]) is None:
+        if not _can_be_found(name.partition(".")[0]):
             raise ModuleNotFoundError(f"MODULE: got {name!r}; no such module can be imported from the current folder")
     installed = [port.module for port in ports.FRAMEWORKS if not port.lacks()]
     if not given and not installed:
@@ -206,6 +205,12 @@ def _modules(given: tuple[str, ...]) -> list[str]:
             f"MODULE: none given, and none of {ours} can run; try: pip install 'vae-rosetta[all]'"
         )
     return list(given or installed)
+
+
+def _can_be_found(package: str) -> bool:
+    """Whether workers will find it, who have the current folder on their path, as this process may not."""
+    here = importlib.machinery.PathFinder.find_spec(package, [str(Path.cwd())])
+    return here is not None or importlib.util.find_spec(package) is not None
 
 
 def _check_free(out: Path, *, force: bool, endings: Sequence[str] = (".json",), option: str = "--out") -> None:

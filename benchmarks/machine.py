@@ -1,5 +1,6 @@
 """Where a run took place: machine, system, versions. A figure without them cannot be compared with another."""
 
+import contextlib
 import os
 import platform
 import subprocess
@@ -69,18 +70,34 @@ class CpuMeter:
 
 
 def peak_memory() -> int | None:
-    """The most memory that this process ever had resident, in bytes."""
+    """The most memory that this process and the programs that it runs ever had resident, each of them, in bytes."""
     if sys.platform == "win32":
         return None
     try:
         # Linux hands the peak that getrusage tells down to child processes, this one not.
-        lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
-        return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM:"))
+        return sum(map(_high_water, _family(os.getpid())))
     except (OSError, StopIteration):
         import resource
 
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         return peak if sys.platform == "darwin" else peak * 1024
+
+
+def _family(process: int) -> list[int]:
+    """A process of Linux and all that it has started, directly or not, as far as they live."""
+    parents = {}
+    for about in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):  # it has ended meanwhile
+            parents[int(about.parent.name)] = int(about.read_text(errors="replace").rpartition(")")[2].split()[1])
+    family = [process]
+    for member in family:  # which grows
+        family += [child for child, parent in parents.items() if parent == member]
+    return family
+
+
+def _high_water(process: int) -> int:
+    lines = Path(f"/proc/{process}/status").read_text(encoding="ascii").splitlines()
+    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM:"))
 
 
 def _cpu_seconds() -> tuple[float, float, float] | None:

@@ -8,7 +8,9 @@ import tempfile
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Final, Self
+
+_GRACE: Final = 5.0  # seconds that a worker has to end, and the programs that it has started
 
 Json = dict[str, Any]
 
@@ -42,6 +44,7 @@ class Worker:
     """A process of `benchmarks.worker`. As a context manager, ends with its block."""
 
     def __init__(self, *arguments: str, environment: Iterable[tuple[str, str]] = ()) -> None:
+        self._closed = False  # it has answered its last request, and ends by itself
         self._said = tempfile.TemporaryFile()  # noqa: SIM115 -- closed in `end`
         self._process = subprocess.Popen(
             [sys.executable, "-m", "vae_rosetta.benchmarks.worker", *arguments],
@@ -70,6 +73,7 @@ class Worker:
         if not line:
             raise WorkerError(f"its process ended with exit code {self._process.wait()} at {do!r}{self._last_words()}")
         answer: Json = json.loads(line)
+        self._closed = do == "close"
         if "error" in answer:
             raise WorkerError(f"failed at {do!r}: {answer['error']}")
         return answer
@@ -89,6 +93,9 @@ class Worker:
 
     def end(self) -> None:
         """Ends the process; once more does nothing."""
+        if self._closed:
+            with suppress(subprocess.TimeoutExpired):
+                self._process.wait(_GRACE)
         self._process.kill()  # it keeps nothing that could be lost
         self._process.wait()
         for pipe in (self._process.stdin, self._process.stdout):

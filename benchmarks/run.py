@@ -2,7 +2,7 @@
 
 import tempfile
 from collections.abc import Iterable, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, NamedTuple, Protocol
@@ -150,6 +150,9 @@ class _Run:
                 entry.closing = self._workers[name].ask("close")
             except WorkerError as error:
                 self._refuse(name, str(error))
+        for library in measured.libraries:
+            with suppress(WorkerError):
+                self._workers[library].ask("close")
         return measured
 
     def _begin(self, number: int, total: int, text: str) -> None:

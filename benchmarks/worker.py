@@ -228,6 +228,10 @@ def serve(participant: Participant, requests: TextIO, answers: TextIO) -> None:
             first, *_ = [*str(error).strip().splitlines(), "no message"]
             answer = {"error": f"{type(error).__name__}: {first}"}
         print(json.dumps(answer), file=answers, flush=True)
+        if (
+            request["do"] == "close"
+        ):  # and the end: programs that were started end with this process, and are waited for
+            return
         worked_until = time.process_time()
 
 

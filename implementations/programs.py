@@ -1,6 +1,7 @@
 """Programs: the ports in other languages, each built into the user's cache folder, once for the same sources."""
 
 import hashlib
+import importlib.metadata
 import importlib.util
 import os
 import re
@@ -17,7 +18,7 @@ from filelock import FileLock
 from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TimeElapsedColumn
 
-from vae_rosetta.implementations.ports import Port
+from vae_rosetta.implementations.ports import PORTS, Port
 
 _UNUSED_DAYS: Final = 30  # after which a build of older sources is deleted
 _NO_SOURCES: Final = ("__pycache__", "target", "test")
@@ -32,6 +33,15 @@ def command(port: Port) -> list[str]:
     """
     assert port.program is not None
     return _filled(port.program.run, {"build": str(built(port)), "sep": os.pathsep})
+
+
+def command_of_java(main: str) -> list[str]:
+    """The words that run another main class of the port in Java.
+
+    Raises:
+        ModuleNotFoundError, OSError: see `command`.
+    """
+    return [*command(PORTS["java"])[:-1], main]  # the last word is the port's own
 
 
 def built(port: Port) -> Path:
@@ -87,7 +97,7 @@ def _filled(words: tuple[str, ...], values: Mapping[str, str]) -> list[str]:
 def _digest(port: Port) -> str:
     """Of all that a build depends on: the sources' names and bytes, the command, the packages that it builds with."""
     assert port.program is not None
-    digest = hashlib.sha256(repr((port.program, [_place(package) for package in port.packages])).encode())
+    digest = hashlib.sha256(repr((port.program, [_installed(package) for package in port.packages])).encode())
     for folder in (port.folder, *(port.folder.with_name(name) for name in port.program.shares)):
         for path in _sources(folder):
             digest.update(f"\0{path.relative_to(folder.parent).as_posix()}\0".encode() + path.read_bytes())
@@ -100,10 +110,10 @@ def _sources(folder: Path) -> Iterator[Path]:
             yield path
 
 
-def _place(package: str) -> str | None:
-    """Where `package` is: a build may hold its path."""
+def _installed(package: str) -> tuple[str | None, str]:
+    """Where `package` is, since a build may hold its path, and its version."""
     found = importlib.util.find_spec(package)
-    return None if found is None else found.origin
+    return found.origin if found else None, importlib.metadata.version(package)
 
 
 def _delete_unused(cache: Path, word: str) -> None:

@@ -1,7 +1,6 @@
 """Deeplearning4j's own `VariationalAutoencoder` layer, in a program of the port in Java."""
 
 from vae_rosetta.implementations import programs
-from vae_rosetta.implementations.ports import PORTS
 from vae_rosetta.shared import parameters, process, recipe
 from vae_rosetta.shared.contract import Array
 from vae_rosetta.shared.spec import Sizes
@@ -16,8 +15,7 @@ class PeerModel:
     )
 
     def __init__(self) -> None:
-        words = programs.command(PORTS["java"])
-        self._program = process.backend([*words[:-1], "vaerosetta.dl4j.OwnLayer"], timeout=None)
+        self._program = process.backend(programs.command_of_java("vaerosetta.dl4j.OwnLayer"), timeout=None)
         self.versions = {"deeplearning4j": self._program.describe()["version"]}
 
     def start(self, x: Array, batch: int) -> None:

@@ -6,7 +6,6 @@ import weakref
 from vae_rosetta.benchmarks.products import Step
 from vae_rosetta.benchmarks.products.shapes import Operands, stored
 from vae_rosetta.implementations import programs
-from vae_rosetta.implementations.ports import PORTS
 
 MAIN = "vaerosetta.dl4j.Products"
 
@@ -15,11 +14,9 @@ class _Program:
     """The program, ready to make its products once for each line that it reads."""
 
     def __init__(self, *products: str) -> None:
-        words = programs.command(PORTS["java"])
-        self._process = subprocess.Popen(
-            [*words[:-1], MAIN, *products], stdin=subprocess.PIPE, stdout=subprocess.PIPE, encoding="utf-8"
-        )
-        weakref.finalize(self, self._process.kill)
+        words = [*programs.command_of_java(MAIN), *products]
+        self._process = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, encoding="utf-8")
+        weakref.finalize(self, _end, self._process)
         self.version = self._line()
 
     def __call__(self) -> None:
@@ -33,6 +30,11 @@ class _Program:
         if line := self._process.stdout.readline().strip():
             return line
         raise RuntimeError(f"{MAIN} ended with exit code {self._process.wait()}")
+
+
+def _end(process: "subprocess.Popen[str]") -> None:
+    process.kill()
+    process.wait()  # by which its time is known
 
 
 def version() -> str:

@@ -79,9 +79,8 @@ class Search:
     def findings(self) -> list[Finding]:
         """At most `MOST` causes that fit, the best first; none if none does."""
         found = list(direct_findings(self._seen, self._params, self._sizes))
-        found = (found or self._best(self._hypotheses()) or self._pairs() or self._coarse())[:MOST]
-        if not found and (drawn := own_noise(self._seen, self._params)) is not None:
-            found = [drawn]
+        found = found or self._best(self._hypotheses()) or self._pairs() or self._coarse()
+        found = (found or own_noise(self._seen, self._params))[:MOST]
         if not self.at_once:
             self.fits = {**dict.fromkeys(found, 0.0), **self.fits}
         self.rest()

@@ -18,7 +18,7 @@ from vae_rosetta.shared.contract import Array
 
 HERE: Final = Path(__file__).parent
 WORDS: Final = [word for word in PORTS if word != "oracle"]
-LATENT: Final = ("--epochs", "2", "--batch-size", "20", "--seed", "5", "--binarise", "dynamic")
+OPTIONS: Final = ("--epochs", "2", "--batch-size", "20", "--seed", "5", "--binarise", "dynamic")
 
 
 def _run(*words: object) -> None:
@@ -38,7 +38,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     np.save(folder / "grey.npy", random.random((60, 6, 6), dtype=np.float32))
     np.save(folder / "bits.npy", random.integers(0, 2, (60, 6, 6)).astype(np.float32))
     for word in (*WORDS, "oracle"):
-        _vae("train", "--backend", word, "--data", folder / "grey.npy", *LATENT, "--out", folder / word)
+        _vae("train", "--backend", word, "--data", folder / "grey.npy", *OPTIONS, "--out", folder / word)
     return folder
 
 
@@ -54,40 +54,45 @@ def logits(folder: Path) -> dict[tuple[str, str], Array]:
     return found
 
 
+@pytest.fixture(scope="module")
+def compressed(folder: Path) -> dict[str, Path]:
+    """By port, the oracle too: what it makes of the same bits, with weights that another has trained."""
+    files = {word: folder / f"{word}.vaez" for word in (*WORDS, "oracle")}
+    for word, file in files.items():
+        _vae("compress", folder / "bits.npy", file, "--weights", folder / WORDS[0], "--backend", word)
+    return files
+
+
+def _agree(logits: Array, expected: Array) -> bool:
+    """As far as float32 goes: logits of about 1 are sums of 400 products, each rounded by 6e-8 of itself."""
+    return bool(np.allclose(logits, expected, rtol=1e-5, atol=1e-5))
+
+
 @pytest.mark.parametrize(("writer", "reader"), list(product(WORDS, WORDS)))
 def test_reader_decodes_with_the_writers_weights(
     logits: dict[tuple[str, str], Array], writer: str, reader: str
 ) -> None:
-    np.testing.assert_allclose(logits[reader, writer], logits["oracle", writer], rtol=1e-5, atol=1e-5)
+    assert _agree(logits[reader, writer], logits["oracle", writer])
 
 
-def test_no_two_ports_are_one(logits: dict[tuple[str, str], Array]) -> None:
-    """The comparison above would notice: weights of another seed decode to something else."""
+def test_other_logits_would_be_noticed(logits: dict[tuple[str, str], Array]) -> None:
     for writer in WORDS:
-        assert np.ptp(logits["oracle", writer]) > 0.1
-        with pytest.raises(AssertionError):
-            np.testing.assert_allclose(logits["oracle", writer][::-1], logits["oracle", writer], rtol=1e-5, atol=1e-5)
+        assert not _agree(logits["oracle", writer][::-1], logits["oracle", writer])
 
 
 def test_all_train_the_same_model(logits: dict[tuple[str, str], Array]) -> None:
+    """Up to what six steps of Adam in float32 may part them: the demonstration's limit for its first 32."""
     for writer in WORDS:
         np.testing.assert_allclose(logits["oracle", writer], logits["oracle", WORDS[0]], rtol=1e-4, atol=1e-4)
 
 
-@pytest.mark.parametrize("writer", WORDS)
-def test_compressed_file_is_the_same_to_the_byte(folder: Path, writer: str) -> None:
-    """One port compresses with weights that another has trained; the oracle's file is what it must be."""
-    weights = ("--weights", folder / WORDS[0])
-    for word in (writer, "oracle"):
-        if not (folder / f"{word}.vaez").exists():
-            _vae("compress", folder / "bits.npy", folder / f"{word}.vaez", *weights, "--backend", word)
-    assert (folder / f"{writer}.vaez").read_bytes() == (folder / "oracle.vaez").read_bytes()
+@pytest.mark.parametrize("word", WORDS)
+def test_compressed_file_is_the_same_to_the_byte(compressed: dict[str, Path], word: str) -> None:
+    assert compressed[word].read_bytes() == compressed["oracle"].read_bytes()
 
 
-@pytest.mark.parametrize("reader", WORDS)
-def test_compressed_file_is_read_by_all(folder: Path, reader: str) -> None:
-    out = folder / f"{reader}-back.npy"
-    _vae("compress", folder / "bits.npy", folder / "read.vaez", "--weights", folder / WORDS[0], "--backend", WORDS[-1],
-         "--force")  # fmt: skip
-    _vae("decompress", folder / "read.vaez", out, "--weights", folder / WORDS[0], "--backend", reader)
+@pytest.mark.parametrize("word", WORDS)
+def test_compressed_file_is_read_by_all(folder: Path, compressed: dict[str, Path], word: str) -> None:
+    out = folder / f"{word}-back.npy"
+    _vae("decompress", compressed[WORDS[-1]], out, "--weights", folder / WORDS[0], "--backend", word)
     np.testing.assert_array_equal(np.load(out), np.load(folder / "bits.npy"))

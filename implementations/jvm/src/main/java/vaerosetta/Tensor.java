@@ -36,7 +36,7 @@ public record Tensor(String dtype, int[] shape, Object values) {
 
   /** The number of elements. */
   public int count() {
-    return Math.toIntExact(Arrays.stream(shape).asLongStream().reduce(1, Math::multiplyExact));
+    return count(shape);
   }
 
   /** The values as floats, rounded if they are doubles. */
@@ -66,9 +66,12 @@ public record Tensor(String dtype, int[] shape, Object values) {
     return (long[]) values;
   }
 
+  private static int count(int[] shape) {
+    return Arrays.stream(shape).reduce(1, Math::multiplyExact);
+  }
+
   private static int[] fitting(int[] shape, int count) {
-    long expected = Arrays.stream(shape).asLongStream().reduce(1, (a, b) -> a * b);
-    if (expected != count) {
+    if (count(shape) != count) {
       throw new IllegalArgumentException(
           "shape: got " + Arrays.toString(shape) + " for " + count + " values; expected their number");
     }

@@ -37,7 +37,7 @@ public final class Recipe {
     int images = Math.toIntExact(x.size(0));
     int batch = Math.min(Checks.count("batchSize", batchSize, 1), images);
     int rest = images % batch;
-    try (var step = new Step(vae, batch); var last = new Step(vae, rest == 0 ? batch : rest)) {
+    try (var step = new Step(vae, batch); var last = rest == 0 ? null : new Step(vae, rest)) {
       for (int epoch = 0; epoch < epochs; epoch++) {
         int[] order = Arrays.stream(PortableStream.permutation(seed, Purpose.ORDER, epoch, images))
             .mapToInt(Math::toIntExact).toArray();

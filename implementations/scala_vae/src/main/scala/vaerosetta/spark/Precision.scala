@@ -29,11 +29,23 @@ sealed abstract class Precision[V](val dtype: String)(implicit val tag: ClassTag
   /** A tensor of those values, which it keeps. */
   def tensor(values: Array[V], shape: Int*): Tensor
 
-  /** `total += terms`. */
-  def add(total: Array[V], terms: Array[V]): Unit
+  /** `total += terms`; a sum of two floats is exact in double precision, so rounding it once is float's own sum. */
+  final def add(total: Array[V], terms: Array[V]): Unit = {
+    var i = 0
+    while (i < total.length) {
+      set(total, i, get(total, i) + get(terms, i))
+      i += 1
+    }
+  }
 
   /** `from -= terms`. */
-  def subtract(from: Array[V], terms: Array[V]): Unit
+  final def subtract(from: Array[V], terms: Array[V]): Unit = {
+    var i = 0
+    while (i < from.length) {
+      set(from, i, get(from, i) - get(terms, i))
+      i += 1
+    }
+  }
 
   /** Moves both moments on, and turns the gradient into step m / (sqrt(v) + epsilon). */
   def adam(gradient: Array[V], m: Array[V], v: Array[V], step: Double, epsilon: Double): Unit
@@ -150,20 +162,6 @@ object Precision {
     override def set(values: Array[Float], i: Int, value: Double): Unit = values(i) = value.toFloat
     override def values(tensor: Tensor): Array[Float] = tensor.floats.clone
     override def tensor(values: Array[Float], shape: Int*): Tensor = Tensor.of(values, shape: _*)
-    override def add(total: Array[Float], terms: Array[Float]): Unit = {
-      var i = 0
-      while (i < total.length) {
-        total(i) += terms(i)
-        i += 1
-      }
-    }
-    override def subtract(from: Array[Float], terms: Array[Float]): Unit = {
-      var i = 0
-      while (i < from.length) {
-        from(i) -= terms(i)
-        i += 1
-      }
-    }
     override def adam(gradient: Array[Float], m: Array[Float], v: Array[Float], step: Double, epsilon: Double): Unit =
       AdamLoop.update(FloatBuffer.wrap(gradient), FloatBuffer.wrap(m), FloatBuffer.wrap(v), step.toFloat, epsilon.toFloat)
     override protected def product(a: DenseMatrix[Float], b: DenseMatrix[Float]): DenseMatrix[Float] = a * b
@@ -176,20 +174,6 @@ object Precision {
     override def set(values: Array[Double], i: Int, value: Double): Unit = values(i) = value
     override def values(tensor: Tensor): Array[Double] = tensor.doubles.clone
     override def tensor(values: Array[Double], shape: Int*): Tensor = Tensor.of(values, shape: _*)
-    override def add(total: Array[Double], terms: Array[Double]): Unit = {
-      var i = 0
-      while (i < total.length) {
-        total(i) += terms(i)
-        i += 1
-      }
-    }
-    override def subtract(from: Array[Double], terms: Array[Double]): Unit = {
-      var i = 0
-      while (i < from.length) {
-        from(i) -= terms(i)
-        i += 1
-      }
-    }
     override def adam(gradient: Array[Double], m: Array[Double], v: Array[Double], step: Double, epsilon: Double): Unit =
       AdamLoop.update(DoubleBuffer.wrap(gradient), DoubleBuffer.wrap(m), DoubleBuffer.wrap(v), step, epsilon)
     override protected def product(a: DenseMatrix[Double], b: DenseMatrix[Double]): DenseMatrix[Double] = a * b
