@@ -11,8 +11,8 @@ from vae_rosetta.shared.oracle import load
 from vae_rosetta.shared.spec import PARAMETER_NAMES, Sizes
 from vae_rosetta.shared.vectors import Vector
 
-# What tells standard normals from other numbers: one draw of 12 in 2,000 has a root mean square out of these bounds, one
-# in 1,000 is as like to another draw (the cosine between them).
+# What tells standard normals from other numbers. One draw of 12 in 2,000 has a root mean square out of these bounds.
+# One in 1,000 is as like to another draw: likeness is the cosine between them.
 _ENOUGH: Final = 12
 _LEAST, _MOST, _LIKE = 0.4, 2.0, 0.8
 _LONGEST: Final = 64  # axes longer than this are not searched for a permutation
